@@ -1,0 +1,180 @@
+"""What listens, thinks and speaks: the shapes every engine has, wherever it runs.
+
+An engine is an object named by an entry point (`voicebridge.stt`, `.llm`, `.tts`); a session is one call's use of
+it. Every method that waits either gives its result, is cancelled, or raises `EngineError`: a client reconnects,
+replays what the engine had been told, and gives up at `give_up` (time.monotonic() seconds), never later.
+
+`deadline` is the moment (time.monotonic() seconds, one clock for all processes of a machine) at which the caller
+would hear silence if this request had no result yet. Schedulers serve the earliest first. `math.inf` marks
+speculative work, which is served last and dropped first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+EngineKind = Literal["stt", "llm", "tts", "embed"]
+
+
+class EngineError(Exception):
+    """An engine could not do what was asked, after the retries its client makes by itself.
+
+    `cause` is one of: unreachable, crashed, timeout, garbage, refused.
+    """
+
+    def __init__(self, kind: EngineKind, name: str, cause: str, detail: str = "") -> None:
+        super().__init__(f"{kind} engine {name!r}: {cause}" + (f" ({detail})" if detail else ""))
+        self.kind = kind
+        self.name = name
+        self.cause = cause
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What the recogniser made of the first `samples` samples of an utterance.
+
+    `started` and `finished` (time.monotonic() seconds) are when the request was made and answered; `busy_s` is the
+    time the engine itself computed, where it tells.
+    """
+
+    utterance: int
+    text: str
+    samples: int
+    started: float
+    finished: float
+    busy_s: float | None = None
+
+
+class SttSession(Protocol):
+    """One call's recogniser. It keeps the audio of the current utterance, so that an engine can be replaced."""
+
+    def begin(self, utterance: int) -> None:
+        """Forget the audio before; what is fed from now on belongs to `utterance`."""
+
+    def feed(self, pcm: bytes) -> None:
+        """More of the utterance: 16-bit little-endian mono at the session's rate, any length."""
+
+    async def transcribe(self, *, deadline: float, give_up: float) -> Transcript:
+        """Everything fed since `begin`. A later call supersedes an earlier one that is still waiting.
+
+        Cancel the task to drop the request. Raises EngineError.
+        """
+
+    async def close(self) -> None:
+        """Free what the call held."""
+
+
+class SttEngine(Protocol):
+    name: str
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    @property
+    def ready(self) -> bool: ...
+    def session(self, *, rate: int, language: str) -> SttSession: ...
+
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat. An `assistant` message that comes last is continued, not answered."""
+
+    role: Role
+    text: str
+
+
+class LlmSession(Protocol):
+    """One call's use of a language model; it keeps its place in the engine's cache."""
+
+    async def warm(self, messages: Sequence[Message]) -> None:
+        """Have the prompt of an agent in this call's cache; cheap after the agent's first call. Best effort."""
+
+    async def prefill(self, messages: Sequence[Message]) -> None:
+        """Speculatively compute the prompt, generate nothing. Best effort: dropped when somebody needs the engine."""
+
+    def generate(
+        self, messages: Sequence[Message], *, max_tokens: int, deadline: float, give_up: float, grammar: str = ""
+    ) -> AsyncIterator[str]:
+        """The answer, in pieces as they come. Close the iterator (or cancel) to stop the engine's work.
+
+        `deadline` may move while it runs: see `defer`. Raises EngineError; what was yielded before stands.
+        """
+
+    def defer(self, deadline: float) -> None:
+        """The running generation's next words are not needed before `deadline` (speech is queued until then)."""
+
+    async def close(self) -> None: ...
+
+
+class LlmEngine(Protocol):
+    name: str
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    @property
+    def ready(self) -> bool: ...
+    @property
+    def context_tokens(self) -> int: ...
+    def session(self, *, agent: str) -> LlmSession: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WordMark:
+    """The word text[start:end] begins at `sample` of the speech."""
+
+    start: int
+    end: int
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How to speak. `speed` 1.0 is the engine's own pace."""
+
+    name: str = ""
+    language: str = "en"
+    speed: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """One synthesized text: 16-bit little-endian mono `pcm` at `rate`; marks in ascending order of sample.
+
+    `marks` index into the text that was passed to `synthesize`. `estimated` tells that the engine gave no word
+    times and they were spread over the audio by length.
+    """
+
+    text: str
+    pcm: bytes
+    rate: int
+    marks: tuple[WordMark, ...] = field(default=())
+    estimated: bool = False
+
+
+class TtsEngine(Protocol):
+    name: str
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    @property
+    def ready(self) -> bool: ...
+    async def synthesize(self, text: str, *, voice: Voice, deadline: float, give_up: float) -> Speech:
+        """Speech for one clause or sentence, at the engine's own rate. Raises EngineError."""
+
+
+class Embedder(Protocol):
+    """Sentence embeddings, for matching what a caller said with an agent's example sentences."""
+
+    name: str
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    @property
+    def ready(self) -> bool: ...
+    async def embed(self, texts: Sequence[str], *, give_up: float) -> list[list[float]]:
+        """One L2-normalised vector a text. Raises EngineError."""
