@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from voicebridge.conversation.commands import ChatMessage
+
 EngineKind = Literal["stt", "llm", "tts", "embed"]
 
 
@@ -77,15 +79,8 @@ class SttEngine(Protocol):
     def session(self, *, rate: int, language: str) -> SttSession: ...
 
 
-Role = Literal["system", "user", "assistant"]
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a chat. An `assistant` message that comes last is continued, not answered."""
-
-    role: Role
-    text: str
+Message = ChatMessage
+"""One message of a chat. An `assistant` message that comes last is continued, not answered."""
 
 
 class LlmSession(Protocol):

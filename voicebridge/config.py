@@ -1,0 +1,214 @@
+"""Configuration: `voicebridge.toml` and `agents/*.toml`, checked, with errors that name file, line and key."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+
+from voicebridge.conversation.agent import AgentSpec
+
+DEFAULT_PORT = 9092
+ETC = Path("/etc/voicebridge")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text names the place and what is wrong there."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Listen(_Strict):
+    """Where PBXs connect. Beyond loopback only with an allow-list."""
+
+    audiosocket: str = f"127.0.0.1:{DEFAULT_PORT}"
+    allow: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = (
+        ipaddress.ip_network("127.0.0.0/8"),
+        ipaddress.ip_network("::1/128"),
+    )
+    handshake_s: float = Field(5.0, gt=0, le=60)
+    max_calls: int = Field(50, ge=1)
+
+    @field_validator("audiosocket")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        split_address(value)
+        return value
+
+    def check_exposure(self, given: bool) -> None:
+        """Refuse to listen beyond loopback without an allow-list of the owner's own."""
+        host, _ = split_address(self.audiosocket)
+        if not given and not is_loopback(host):
+            raise ConfigError(
+                f"listen.audiosocket = {self.audiosocket!r} is reachable from outside: "
+                'name the PBXs that may connect, e.g. listen.allow = ["192.0.2.10/32"]'
+            )
+
+
+class Engines(_Strict):
+    """Names of entry points (`voicebridge plugins ls`), the first is used. Options go to the engine as they are."""
+
+    stt: str = "moonshine"
+    llm: str = "llama_server"
+    tts: str = "espeak"
+    embed: str = "minilm"
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+class Store(_Strict):
+    """Where calls are kept: `<dir>/calls`. What was said stands only there."""
+
+    dir: Path = Field(default_factory=lambda: state_dir())
+    keep_days: int = Field(30, ge=0)
+    record_audio: bool = False
+    event_log: bool = False
+
+
+class Config(_Strict):
+    listen: Listen = Listen()
+    engines: Engines = Engines()
+    store: Store = Field(default_factory=Store)
+    default_agent: str = "demo"
+    agents_dir: Path | None = None
+
+
+class Settings(_Strict):
+    """All that a daemon starts from."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
+
+    config: Config
+    agents: dict[str, AgentSpec]
+    source: str
+
+    @property
+    def default_agent(self) -> AgentSpec:
+        return self.agents[self.config.default_agent]
+
+
+def state_dir() -> Path:
+    """systemd's StateDirectory, else VOICEBRIDGE_STATE, else below the user's home."""
+    for name in ("STATE_DIRECTORY", "VOICEBRIDGE_STATE"):
+        if value := os.environ.get(name):
+            return Path(value)
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "voicebridge"
+
+
+def cache_dir() -> Path:
+    """Models, rendered prompts and other things that can be made again."""
+    for name in ("VOICEBRIDGE_CACHE", "CACHE_DIRECTORY"):
+        if value := os.environ.get(name):
+            return Path(value)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "voicebridge"
+
+
+def split_address(value: str) -> tuple[str, int]:
+    """`host:port`, `[v6]:port`; ValueError otherwise."""
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError(f"{value!r} is not an address: write host:port, e.g. 127.0.0.1:{DEFAULT_PORT}")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load(path: Path | None = None) -> Settings:
+    """The named file, else /etc/voicebridge/voicebridge.toml if there, else the embedded profile on loopback."""
+    if path is None and (ETC / "voicebridge.toml").exists():
+        path = ETC / "voicebridge.toml"
+    if path is None:
+        return Settings(config=Config(), agents=_embedded_agents(), source="embedded profile")
+    table, text = _read(path)
+    config = _validated(TypeAdapter(Config), table, path, text)
+    config.listen.check_exposure("allow" in table.get("listen", {}))
+    agents = _embedded_agents()
+    folder = config.agents_dir or path.parent / "agents"
+    if not folder.is_absolute():
+        folder = path.parent / folder
+    for file in sorted(folder.glob("*.toml")):
+        agent = load_agent(file)
+        agents[agent.name] = agent
+    if config.default_agent not in agents:
+        known = ", ".join(sorted(agents))
+        raise ConfigError(f"{path}: default_agent = {config.default_agent!r} is none of the agents: {known}")
+    return Settings(config=config, agents=agents, source=str(path))
+
+
+def load_agent(path: Path) -> AgentSpec:
+    table, text = _read(path)
+    table.setdefault("name", path.stem)
+    agent: AgentSpec = _validated(TypeAdapter(AgentSpec), table, path, text)
+    names = [rule.name for rule in agent.rules]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{path}: two rules are called {name!r}")
+    return agent
+
+
+def _embedded_agents() -> dict[str, AgentSpec]:
+    folder = resources.files("voicebridge") / "data" / "agents"
+    with resources.as_file(folder) as files:
+        agents = [load_agent(file) for file in sorted(files.glob("*.toml"))]
+    return {agent.name: agent for agent in agents}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 (byte {error.start})") from error
+    try:
+        return tomllib.loads(text), text
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from error
+
+
+def _validated(adapter: TypeAdapter[Any], table: dict[str, Any], path: Path, text: str) -> Any:
+    try:
+        return adapter.validate_python(table)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            keys = [part for part in problem["loc"] if isinstance(part, str)]
+            at = _line_of(text, problem["loc"])
+            place = f"{path}:{at}" if at else str(path)
+            lines.append(f"{place}: {'.'.join(keys) or 'file'}: {problem['msg']}")
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _line_of(text: str, loc: tuple[int | str, ...]) -> int | None:
+    """The line where a key stands, found by its tables' headers; a guess good enough for an error message."""
+    keys = [part for part in loc if isinstance(part, str)]
+    counts = [part for part in loc if isinstance(part, int)]
+    if not keys:
+        return None
+    table, seen, best = "", -1, None
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[(\[)?\s*([\w.\-]+)\s*\]", line):
+            table = header.group(2)
+            seen = seen + 1 if header.group(1) and table == keys[0] else seen
+            if table == ".".join(keys) or (len(keys) > 1 and table == ".".join(keys[:-1])):
+                best = best or number
+        wanted = not table if len(keys) == 1 else table == ".".join(keys[:-1])
+        if wanted and (not counts or not table or seen in (-1, counts[0])) and re.match(
+            rf"\s*\"?{re.escape(keys[-1])}\"?\s*=", line
+        ):
+            return number
+    return best

@@ -1,0 +1,107 @@
+"""An agent as the core knows it: who it is, what it says by itself, and how long it waits for what.
+
+All times are seconds. Nothing here reads files: `voicebridge.config` makes these from TOML.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+ModelScope = Literal["open", "smalltalk", "none"]
+STRICT = {"extra": "forbid"}
+"""For whoever validates input into these classes: an unknown key is an error, not a typo to be ignored."""
+
+RuleAction = Literal["say", "model", "end_call", "fallback"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Example sentences (or a key) bound to something that needs no model.
+
+    `say` holds one or more wordings of the answer; they take turns. `action` `say` speaks one of them; `model` lets
+    the language model answer (small talk); `end_call` speaks and hangs up; `fallback` speaks and leaves the
+    call to the PBX's fallback.
+    """
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    examples: tuple[str, ...] = ()
+    say: tuple[str, ...] = ()
+    action: RuleAction = "say"
+    dtmf: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """What the agent says without a model. Each is rendered to disk when the daemon starts."""
+
+    __pydantic_config__ = STRICT
+
+    fillers: tuple[str, ...] = ("One moment.", "Let me see.", "Just a second.")
+    no_input: tuple[str, ...] = ("Are you still there?", "I can't hear you. Are you still there?")
+    no_input_end: str = "I can't hear you, so I will hang up now. Please call again. Goodbye."
+    unknown: tuple[str, ...] = ("I'm sorry, I don't know that.",)
+    trouble: str = "I'm sorry, I have a technical problem. Please stay on the line."
+    too_long: str = "I'm sorry, I have to end our call now. Thank you for calling. Goodbye."
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Turn-taking and its time limits.
+
+    `speculate_s` after the caller's last voiced sample the recogniser is asked and an answer prepared; it is
+    played when `endpoint_s` have passed without speech (`endpoint_open_s` when the words so far cannot be the
+    end of a sentence).
+    """
+
+    __pydantic_config__ = STRICT
+
+    speculate_s: float = 0.06
+    endpoint_s: float = 0.30
+    endpoint_open_s: float = 0.90
+    partial_first_s: float = 0.9
+    partial_every_s: float = 0.9
+    barge_in_confirm_s: float = 0.35
+    barge_in_give_up_s: float = 1.1
+    cover_first_s: float = 0.9
+    cover_every_s: float = 2.5
+    answer_s: float = 5.0
+    no_input_s: float = 7.0
+    no_input_limit: int = 2
+    call_s: float = 600.0
+    answer_tokens: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    greeting: str
+    instructions: str = ""
+    facts: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    model_scope: ModelScope = "open"
+    language: str = "en"
+    voice: str = ""
+    speed: float = 1.0
+    lines: Lines = field(default_factory=Lines)
+    limits: Limits = field(default_factory=Limits)
+
+    def system_prompt(self) -> str:
+        """What never varies stands first, so that every call of the agent shares the model's cache of it."""
+        parts = [self.instructions.strip()]
+        if self.facts:
+            parts.append("Facts:\n" + "\n".join(f"- {fact}" for fact in self.facts))
+        return "\n\n".join(part for part in parts if part)
+
+    def fixed_lines(self) -> tuple[str, ...]:
+        """Every text the agent can say without a model, for rendering ahead."""
+        said = [self.greeting, *self.lines.fillers, *self.lines.no_input, self.lines.no_input_end]
+        said += [*self.lines.unknown, self.lines.trouble, self.lines.too_long]
+        for rule in self.rules:
+            said += rule.say
+        return tuple(dict.fromkeys(text for text in said if text))

@@ -1,0 +1,159 @@
+"""What a conversation wants done. Frozen; carried out by `call/`, in order.
+
+`deadline` is on the core's clock (seconds, the `now` of `Conversation.handle`): the moment at which the caller would
+hear silence without this. `math.inf` marks speculative work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SegmentKind = Literal["greeting", "answer", "filler", "prompt", "trouble", "goodbye"]
+Purpose = Literal["partial", "speculative", "final"]
+Outcome = Literal["hangup", "fallback"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message for the model; an assistant's that comes last is continued."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WarmModel:
+    """Have the agent's prompt in the model's cache."""
+
+    messages: tuple[ChatMessage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """A new utterance begins (with the audio from a little before the voice)."""
+
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribe:
+    """Ask the recogniser for all of the current utterance."""
+
+    request: int
+    utterance: int
+    purpose: Purpose
+    deadline: float
+    give_up: float
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Find the rule whose examples fit."""
+
+    request: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """Put this into the model's cache if nobody needs it for something better."""
+
+    messages: tuple[ChatMessage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    generation: int
+    turn: int
+    messages: tuple[ChatMessage, ...]
+    max_tokens: int
+    deadline: float
+    give_up: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelGeneration:
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesize:
+    """Make the speech of a segment; it is not heard before Play."""
+
+    segment: int
+    turn: int
+    kind: SegmentKind
+    text: str
+    deadline: float
+    give_up: float
+
+
+@dataclass(frozen=True, slots=True)
+class DropSegments:
+    """These will not be played: stop making them."""
+
+    segments: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Append a ready segment to what is being said."""
+
+    segment: int
+
+
+@dataclass(frozen=True, slots=True)
+class PausePlayout:
+    """Stop sending speech at once (silence goes on), keep the place."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePlayout:
+    """Go on from the beginning of the word that was cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlushPlayout:
+    """Forget all speech not sent yet; PlayoutCut tells what was heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """TimerFired(name) at `at`; replaces a timer of that name."""
+
+    name: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndCall:
+    """Give the call back to the PBX. outcome `fallback`: its dialplan should find a human."""
+
+    outcome: Outcome
+    reason: str
+
+
+Command = (
+    WarmModel
+    | Listen
+    | Transcribe
+    | Match
+    | Prefill
+    | Generate
+    | CancelGeneration
+    | Synthesize
+    | DropSegments
+    | Play
+    | PausePlayout
+    | ResumePlayout
+    | FlushPlayout
+    | SetTimer
+    | CancelTimer
+    | EndCall
+)

@@ -1,0 +1,135 @@
+"""The two regions of a conversation and how the agent's moves. The table is the specification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Literal
+
+from voicebridge.conversation.agent import Rule
+from voicebridge.conversation.clauses import ClauseSplitter
+from voicebridge.conversation.commands import SegmentKind
+
+
+class Caller(Enum):
+    SILENT = auto()
+    SPEAKING = auto()
+    PAUSING = auto()
+    """Stopped, but not yet for as long as an endpoint takes."""
+
+
+class Agent(Enum):
+    IDLE = auto()
+    """The caller's turn."""
+    THINKING = auto()
+    """Our turn, nothing of the answer given to playout yet."""
+    SPEAKING = auto()
+    PAUSED = auto()
+    """The caller made a sound while we spoke: it may be a barge-in or a cough."""
+    ENDED = auto()
+
+
+class Move(Enum):
+    COMMIT = auto()
+    """The caller has finished: it is our turn."""
+    SPEAK = auto()
+    """Speech was given to playout."""
+    CALLER_GOES_ON = auto()
+    """He had not finished after all."""
+    NOTHING_SAID = auto()
+    """It was a noise."""
+    BARGE_IN = auto()
+    """A voice while we speak."""
+    FALSE_ALARM = auto()
+    """No words, or only a backchannel: go on."""
+    INTERRUPT = auto()
+    """Words: the caller takes the turn."""
+    RUN_DRY = auto()
+    """Playout is empty but the answer is not complete."""
+    FINISH = auto()
+    """All is said."""
+    END = auto()
+
+
+_ANYWHERE = {Move.END: Agent.ENDED}
+
+TRANSITIONS: dict[Agent, dict[Move, Agent]] = {
+    Agent.IDLE: {
+        Move.COMMIT: Agent.THINKING,
+        Move.SPEAK: Agent.SPEAKING,
+        **_ANYWHERE,
+    },
+    Agent.THINKING: {
+        Move.SPEAK: Agent.SPEAKING,
+        Move.CALLER_GOES_ON: Agent.IDLE,
+        Move.NOTHING_SAID: Agent.IDLE,
+        Move.INTERRUPT: Agent.IDLE,
+        **_ANYWHERE,
+    },
+    Agent.SPEAKING: {
+        Move.SPEAK: Agent.SPEAKING,
+        Move.BARGE_IN: Agent.PAUSED,
+        Move.INTERRUPT: Agent.IDLE,
+        Move.RUN_DRY: Agent.THINKING,
+        Move.FINISH: Agent.IDLE,
+        **_ANYWHERE,
+    },
+    Agent.PAUSED: {
+        Move.FALSE_ALARM: Agent.SPEAKING,
+        Move.INTERRUPT: Agent.IDLE,
+        **_ANYWHERE,
+    },
+    Agent.ENDED: {},
+}
+
+
+class IllegalMove(RuntimeError):
+    """The core was about to do what the table does not allow: a bug of ours."""
+
+
+def moved(state: Agent, move: Move) -> Agent:
+    try:
+        return TRANSITIONS[state][move]
+    except KeyError:
+        raise IllegalMove(f"{move.name} in {state.name}") from None
+
+
+ReplySource = Literal["greeting", "rule", "line", "model"]
+
+
+@dataclass
+class Piece:
+    """One segment of a reply, from asking for its speech to having it heard."""
+
+    segment: int
+    kind: SegmentKind
+    text: str
+    ready: bool = False
+    given: bool = False
+
+
+@dataclass
+class Reply:
+    """What the agent is going to say in one turn: a draft until the caller's endpoint, then committed."""
+
+    turn: int
+    caller_text: str
+    source: ReplySource
+    pieces: list[Piece] = field(default_factory=list)
+    splitter: ClauseSplitter = field(default_factory=ClauseSplitter)
+    rule: Rule | None = None
+    generation: int | None = None
+    match: int | None = None
+    model_text: str = ""
+    complete: bool = False
+    committed: bool = False
+    suspended: bool = False
+    heard: bool = False
+    attempts: int = 0
+    due: float = 0.0
+
+    def pending(self) -> tuple[int, ...]:
+        return tuple(piece.segment for piece in self.pieces if not piece.given)
+
+    def all_given(self) -> bool:
+        return self.complete and all(piece.given for piece in self.pieces)
