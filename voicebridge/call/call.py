@@ -1,0 +1,371 @@
+"""One call: the core, the media, the engines and the PBX leg, wired together.
+
+Events go into the core one at a time, in the order in which they came; its commands are carried out in the order in
+which it gave them. Whatever takes time is a task that ends in an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from voicebridge.audio.ledger import (
+    Drained,
+    PlayoutLedger,
+    Segment,
+    SegmentFinished,
+    SegmentStarted,
+)
+from voicebridge.audio.recording import Recorder
+from voicebridge.call.hearing import Hearing
+from voicebridge.call.matching import RuleMatcher
+from voicebridge.call.speech import Mouth, Rendered
+from voicebridge.conversation import commands as cmd
+from voicebridge.conversation import events as ev
+from voicebridge.conversation.agent import AgentSpec
+from voicebridge.conversation.core import Conversation
+from voicebridge.engines.base import EngineError, LlmEngine, LlmSession, SttEngine
+from voicebridge.pbx.leg import MediaLeg
+from voicebridge.trace import eventlog
+from voicebridge.trace.timeline import Timeline
+
+log = logging.getLogger(__name__)
+
+FRAME_S = 0.02
+START_WITHOUT_AUDIO_S = 0.1
+"""The rate is known from the caller's first frame; a mute caller is greeted all the same."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every call of an agent shares."""
+
+    agent: AgentSpec
+    stt: SttEngine
+    llm: LlmEngine | None
+    mouth: Mouth
+    matcher: RuleMatcher
+
+
+class Call:
+    """Listens to its leg (`pbx.leg.LegListener`) and is ticked by the media clock.
+
+    `finished` is called once, when the leg is gone and everything is put away.
+    """
+
+    def __init__(
+        self,
+        leg: MediaLeg,
+        parts: Parts,
+        *,
+        finished: Callable[[Call], None],
+        recorder: Callable[[int], Recorder | None] = lambda rate: None,
+        keep_events: bool = False,
+    ) -> None:
+        self.leg = leg
+        self.id = str(leg.call_id)
+        self.parts = parts
+        self.began_at = time.time()
+        self.zero = time.monotonic()
+        self.timeline = Timeline()
+        self.outcome = ""
+        self._finished = finished
+        self._make_recorder = recorder
+        context = parts.llm.context_tokens if parts.llm is not None else 2048
+        self.core = Conversation(parts.agent, context_tokens=context)
+        self.events: list[str] = []
+        self._keep_events = keep_events
+        if keep_events:
+            self.events.append(eventlog.header(parts.agent, call=self.id, context_tokens=context))
+        self._rate = 0
+        self._ledger: PlayoutLedger | None = None
+        self._hearing: Hearing | None = None
+        self._recorder: Recorder | None = None
+        self._llm: LlmSession | None = None
+        self._inbox: deque[ev.Event] = deque()
+        self._handling = False
+        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._speech: dict[int, tuple[cmd.Synthesize, Rendered]] = {}
+        self._caller_frame = bytearray()
+        self._ending = False
+        self._closed = False
+
+    # ---- the leg
+
+    def on_audio(self, pcm: bytes, rate: int) -> None:
+        if self._ledger is None:
+            self._begin(rate)
+        if rate != self._rate or self._hearing is None:
+            return
+        if self._recorder is not None:
+            self._caller_frame += pcm
+        for event in self._hearing.hear(pcm):
+            self.tell(event)
+
+    def on_dtmf(self, digit: str) -> None:
+        self.tell(ev.Dtmf(digit))
+
+    def on_closed(self, reason: str) -> None:
+        self.tell(ev.CallClosed(self.core.ended_by if self._ending else reason))
+        self._close()
+
+    # ---- the media clock
+
+    def tick(self, now: float) -> None:
+        """Every 20 ms: one frame to the leg, and what playing it means to the core."""
+        ledger = self._ledger
+        if ledger is None:
+            if time.monotonic() - self.zero >= START_WITHOUT_AUDIO_S:
+                self._begin(self.leg.rate)
+            return
+        frame = ledger.pop()
+        self.leg.send_audio(frame)
+        if self._recorder is not None:
+            size = len(frame)
+            self._recorder.write(bytes(self._caller_frame[:size]), frame)
+            del self._caller_frame[:size]
+        for played in ledger.take_events():
+            self._played(played)
+
+    def _played(self, played: SegmentStarted | SegmentFinished | Drained) -> None:
+        match played:
+            case SegmentStarted():
+                if played.first_voiced_s is not None:
+                    self.timeline.audible(played.segment, time.monotonic() + played.first_voiced_s)
+                self.tell(ev.PlaybackStarted(played.segment))
+            case SegmentFinished():
+                self.tell(ev.PlaybackFinished(played.segment))
+            case Drained():
+                self.tell(ev.Drained())
+
+    def _begin(self, rate: int) -> None:
+        self._rate = rate
+        self._ledger = PlayoutLedger(rate)
+        self._hearing = Hearing(self.parts.stt.session(rate=rate, language=self.parts.agent.language), rate)
+        self._recorder = self._make_recorder(rate)
+        if self.parts.llm is not None:
+            self._llm = self.parts.llm.session(agent=self.parts.agent.name)
+        self.tell(ev.CallStarted())
+
+    # ---- the core
+
+    def tell(self, event: ev.Event) -> None:
+        """Give an event to the core and do what it wants. Events that follow at once wait their turn."""
+        self._inbox.append(event)
+        if self._handling:
+            return
+        self._handling = True
+        try:
+            while self._inbox and not self._closed:
+                self._step(self._inbox.popleft())
+        finally:
+            self._handling = False
+
+    def _step(self, event: ev.Event) -> None:
+        now = time.monotonic()
+        wanted = self.core.handle(event, now)
+        self.timeline.watch(now, event, wanted)
+        if self._keep_events:
+            self.events.append(eventlog.line(eventlog.Step(now, event, tuple(wanted))))
+        for command in wanted:
+            self._carry_out(command)
+
+    def _carry_out(self, command: cmd.Command) -> None:
+        ledger = self._ledger
+        assert ledger is not None
+        match command:
+            case cmd.SetTimer():
+                self._set_timer(command)
+            case cmd.CancelTimer():
+                if (handle := self._timers.pop(command.name, None)) is not None:
+                    handle.cancel()
+            case cmd.Listen():
+                if self._hearing is not None:
+                    self._hearing.begin(command.utterance)
+            case cmd.Play():
+                self._play(command.segment)
+            case cmd.PausePlayout():
+                ledger.pause()
+            case cmd.ResumePlayout():
+                ledger.resume()
+            case cmd.FlushPlayout():
+                cut = ledger.flush()
+                self._inbox.appendleft(
+                    ev.PlayoutCut(tuple(ev.HeardSegment(h.segment, h.text, h.complete) for h in cut))
+                )
+            case cmd.CancelGeneration():
+                self._cancel("generate", command.generation)
+            case cmd.DropSegments():
+                for segment in command.segments:
+                    self._cancel("synthesize", segment)
+                    self._speech.pop(segment, None)
+            case cmd.EndCall():
+                self._end(command)
+            case _:
+                self._start_work(command)
+
+    def _start_work(self, command: cmd.Command) -> None:
+        match command:
+            case cmd.Transcribe():
+                for kind, number in list(self._tasks):
+                    if kind == "transcribe":
+                        self._cancel(kind, number)
+                self._start("transcribe", command.request, self._transcribe(command))
+            case cmd.Match():
+                self._start("match", command.request, self._match(command))
+            case cmd.Generate():
+                self._cancel("prefill", 0)
+                self._start("generate", command.generation, self._generate(command))
+            case cmd.Synthesize():
+                self._synthesize(command)
+            case cmd.WarmModel():
+                if self._llm is not None:
+                    self._start("warm", 0, self._llm.warm(command.messages))
+            case cmd.Prefill():
+                if self._llm is not None:
+                    self._cancel("prefill", 0)
+                    self._start("prefill", 0, self._llm.prefill(command.messages))
+            case _:
+                raise TypeError(f"no way to carry out {command!r}")
+
+    # ---- work that takes time
+
+    def _start(self, kind: str, number: int, work: Coroutine[Any, Any, None]) -> None:
+        key = (kind, number)
+        task = asyncio.get_running_loop().create_task(work, name=f"{self.id} {kind} {number}")
+        self._tasks[key] = task
+        task.add_done_callback(lambda done: self._work_done(key, done))
+
+    def _work_done(self, key: tuple[str, int], task: asyncio.Task[None]) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("call=%s %s failed: %r", self.id, key[0], error, exc_info=error)
+
+    def _cancel(self, kind: str, number: int) -> None:
+        if (task := self._tasks.pop((kind, number), None)) is not None:
+            task.cancel()
+
+    async def _transcribe(self, wanted: cmd.Transcribe) -> None:
+        assert self._hearing is not None
+        try:
+            heard = await self._hearing.transcribe(deadline=wanted.deadline, give_up=wanted.give_up)
+        except EngineError as error:
+            log.warning("call=%s turn=%d %s", self.id, wanted.utterance, error)
+            self.tell(ev.TranscriptFailed(wanted.request, error.cause))
+        else:
+            self.tell(ev.TranscriptReady(wanted.request, heard.text))
+
+    async def _match(self, wanted: cmd.Match) -> None:
+        found = await self.parts.matcher.match(wanted.text)
+        self.tell(ev.RuleMatched(wanted.request, found.name, found.score))
+
+    async def _generate(self, wanted: cmd.Generate) -> None:
+        if self._llm is None:
+            self.tell(ev.ModelFailed(wanted.generation, "none"))
+            return
+        pieces = self._llm.generate(
+            wanted.messages,
+            max_tokens=wanted.max_tokens,
+            deadline=wanted.deadline,
+            give_up=wanted.give_up,
+        )
+        try:
+            async for piece in pieces:
+                self.tell(ev.ModelText(wanted.generation, piece))
+        except EngineError as error:
+            log.warning("call=%s turn=%d %s", self.id, wanted.turn, error)
+            self.tell(ev.ModelFailed(wanted.generation, error.cause))
+        else:
+            self.tell(ev.ModelDone(wanted.generation))
+
+    def _synthesize(self, wanted: cmd.Synthesize) -> None:
+        made = self.parts.mouth.cached(wanted.text, self._rate)
+        if made is not None:
+            self._speech_ready(wanted, made)
+        else:
+            self._start("synthesize", wanted.segment, self._make_speech(wanted))
+
+    async def _make_speech(self, wanted: cmd.Synthesize) -> None:
+        try:
+            made = await self.parts.mouth.say(
+                wanted.text, self._rate, deadline=wanted.deadline, give_up=wanted.give_up
+            )
+        except EngineError as error:
+            log.warning("call=%s turn=%d %s", self.id, wanted.turn, error)
+            self.tell(ev.SegmentFailed(wanted.segment, error.cause))
+        else:
+            self._speech_ready(wanted, made)
+
+    def _speech_ready(self, wanted: cmd.Synthesize, made: Rendered) -> None:
+        self._speech[wanted.segment] = (wanted, made)
+        self.tell(ev.SegmentReady(wanted.segment, made.seconds))
+
+    def _play(self, number: int) -> None:
+        assert self._ledger is not None
+        wanted, made = self._speech.pop(number)
+        self._ledger.enqueue(Segment(number, wanted.turn, wanted.kind, wanted.text, made.marks, made.pcm))
+        if self._llm is not None:
+            self._llm.defer(time.monotonic() + self._ledger.queued_s)
+
+    # ---- timers and the end
+
+    def _set_timer(self, wanted: cmd.SetTimer) -> None:
+        if (old := self._timers.pop(wanted.name, None)) is not None:
+            old.cancel()
+        delay = max(0.0, wanted.at - time.monotonic())
+        self._timers[wanted.name] = asyncio.get_running_loop().call_later(delay, self._fire, wanted.name)
+
+    def _fire(self, name: str) -> None:
+        self._timers.pop(name, None)
+        self.tell(ev.TimerFired(name))
+
+    def end(self, outcome: cmd.Outcome, reason: str) -> None:
+        """End the call from outside: shutdown, administration."""
+        self.core.ended_by = reason
+        self._end(cmd.EndCall(outcome, reason))
+
+    def _end(self, command: cmd.EndCall) -> None:
+        if not self._ending:
+            self._ending = True
+            self.outcome = command.outcome
+            self.leg.hang_up()
+
+    def _close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for handle in self._timers.values():
+            handle.cancel()
+        for task in list(self._tasks.values()):
+            task.cancel()
+        asyncio.get_running_loop().create_task(self._put_away(), name=f"{self.id} close")
+
+    async def _put_away(self) -> None:
+        if self._hearing is not None:
+            await self._hearing.close()
+        if self._llm is not None:
+            await self._llm.close()
+        if self._recorder is not None:
+            await self._recorder.close()
+        self._finished(self)
+
+    def record(self) -> dict[str, Any]:
+        """The call as the store keeps it."""
+        return {
+            "call_id": self.id,
+            "agent": self.parts.agent.name,
+            "peer": self.leg.peer,
+            "began_at": self.began_at,
+            "seconds": round(time.monotonic() - self.zero, 3),
+            "rate": self._rate,
+            "outcome": self.outcome or "hangup",
+            "ended_by": self.core.ended_by,
+            "turns": [turn.as_dict(self.zero) for turn in self.timeline.turns if turn.said or turn.caller],
+        }

@@ -1,0 +1,88 @@
+"""The ear of one call: voice activity on everything, the recogniser on what belongs to the utterance.
+
+Keeps a short stretch of the past, so that an utterance begins a little before the voice was noticed. The pre-roll is
+short on purpose: half a second of leading silence makes small recognisers hear words that nobody said.
+"""
+
+from __future__ import annotations
+
+from voicebridge.audio.vad import SpeechStarted as VoiceBegan
+from voicebridge.audio.vad import SpeechStopped as VoiceEnded
+from voicebridge.audio.vad import VoiceActivityDetector
+from voicebridge.conversation import events as ev
+from voicebridge.engines.base import SttSession, Transcript
+
+PREROLL_S = 0.16
+KEEP_S = 2.0
+TAIL_S = 0.20
+"""This much after the last voice still goes to the recogniser; the rest of a pause does not."""
+BYTES_PER_SAMPLE = 2
+
+
+class Hearing:
+    def __init__(self, stt: SttSession, rate: int) -> None:
+        self._stt = stt
+        self._rate = rate
+        self._vad = VoiceActivityDetector(rate)
+        self._past = bytearray()
+        self._past_from = 0  # sample position of the first byte kept
+        self._heard = 0  # samples received so far
+        self._fed = 0  # samples up to here are with the recogniser, or will not go there
+        self._feeding = False
+        self._began = 0
+        self._last_voice = 0
+
+    def hear(self, pcm: bytes) -> list[ev.SpeechStarted | ev.SpeechStopped]:
+        """Take the caller's audio; returns what the core should know, in order."""
+        self._past += pcm
+        self._heard += len(pcm) // BYTES_PER_SAMPLE
+        told: list[ev.SpeechStarted | ev.SpeechStopped] = []
+        for change in self._vad.feed(pcm):
+            match change:
+                case VoiceBegan(at_sample):
+                    self._began = at_sample
+                    self._fed = max(self._fed, at_sample - int(PREROLL_S * self._rate))
+                    self._feeding = True
+                    told.append(ev.SpeechStarted(ago=self._ago(at_sample)))
+                case VoiceEnded(last_voice_sample):
+                    self._last_voice = last_voice_sample
+                    voiced = max(0, last_voice_sample - self._began) / self._rate
+                    told.append(ev.SpeechStopped(ago=self._ago(last_voice_sample), voiced=voiced))
+                    self._feeding = False
+        self._forget()
+        return told
+
+    def begin(self, utterance: int) -> None:
+        """The core opened an utterance: it starts with the pre-roll of the voice that was just noticed."""
+        self._stt.begin(utterance)
+
+    def flush(self) -> None:
+        """Give the recogniser what it should have by now: up to the present while he speaks, else a short tail."""
+        until = self._heard if self._feeding else min(self._heard, self._last_voice + int(TAIL_S * self._rate))
+        first = max(self._fed, self._past_from)
+        if until > first:
+            offset = (first - self._past_from) * BYTES_PER_SAMPLE
+            end = (until - self._past_from) * BYTES_PER_SAMPLE
+            self._stt.feed(bytes(self._past[offset:end]))
+            self._fed = until
+
+    def _ago(self, sample: int) -> float:
+        return max(0, self._heard - sample) / self._rate
+
+    def _forget(self) -> None:
+        """Drop the past beyond what a pre-roll can ask for; what an utterance still needs goes to the recogniser."""
+        if len(self._past) <= KEEP_S * 2 * self._rate * BYTES_PER_SAMPLE:
+            return
+        if self._feeding:
+            self.flush()
+        excess = len(self._past) - int(KEEP_S * self._rate) * BYTES_PER_SAMPLE
+        del self._past[:excess]
+        self._past_from += excess // BYTES_PER_SAMPLE
+
+    async def transcribe(self, *, deadline: float, give_up: float) -> Transcript:
+        """All of the utterance so far. Raises EngineError."""
+        self.flush()
+        return await self._stt.transcribe(deadline=deadline, give_up=give_up)
+
+    async def close(self) -> None:
+        await self._stt.close()

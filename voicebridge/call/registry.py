@@ -1,0 +1,111 @@
+"""The calls that live: admission, the ticks that keep them going, and their records when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from voicebridge.audio.clock import Ticker
+from voicebridge.audio.recording import Recorder
+from voicebridge.call.call import Call, Parts
+from voicebridge.pbx.leg import LegListener, MediaLeg
+from voicebridge.trace.store import CallStore
+
+log = logging.getLogger(__name__)
+
+
+class Chooser(Protocol):
+    """Which agent answers a leg; None refuses the call."""
+
+    def __call__(self, leg: MediaLeg) -> Parts | None: ...
+
+
+class Registry:
+    def __init__(
+        self,
+        choose: Chooser,
+        ticker: Ticker,
+        store: CallStore,
+        *,
+        max_calls: int,
+        record_audio: bool = False,
+        event_log: bool = False,
+    ) -> None:
+        self._choose = choose
+        self._ticker = ticker
+        self._store = store
+        self._max_calls = max_calls
+        self._record_audio = record_audio
+        self._event_log = event_log
+        self._calls: dict[str, Call] = {}
+        self._tickets: dict[str, object] = {}
+        self._writes: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self._idle = asyncio.Event()
+        self.on_record: Callable[[Mapping[str, object]], None] = lambda record: None
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def accept(self, leg: MediaLeg) -> LegListener | None:
+        """Answer a leg with a new call; None where it must be refused (its PBX goes on with the fallback)."""
+        call_id = str(leg.call_id)
+        if self._draining or len(self._calls) >= self._max_calls:
+            log.warning("call=%s peer=%s refused: %d calls of %d", call_id, leg.peer, len(self), self._max_calls)
+            return None
+        if call_id in self._calls:
+            log.warning("call=%s peer=%s refused: a call of this id is already here", call_id, leg.peer)
+            return None
+        parts = self._choose(leg)
+        if parts is None:
+            return None
+        call = Call(leg, parts, finished=self._finished, recorder=self._recorder(call_id), keep_events=self._event_log)
+        self._calls[call_id] = call
+        self._tickets[call_id] = self._ticker.add(call.tick)
+        log.info("call=%s peer=%s agent=%s accepted", call_id, leg.peer, parts.agent.name)
+        return call
+
+    def _recorder(self, call_id: str) -> Callable[[int], Recorder | None]:
+        def make(rate: int) -> Recorder | None:
+            return Recorder(self._store.path(call_id, ".wav"), rate) if self._record_audio else None
+
+        return make
+
+    def _finished(self, call: Call) -> None:
+        ticket = self._tickets.pop(call.id, None)
+        if ticket is not None:
+            self._ticker.remove(ticket)
+        self._calls.pop(call.id, None)
+        if not self._calls:
+            self._idle.set()
+        record = call.record()
+        log.info(
+            "call=%s ended by=%s outcome=%s seconds=%.1f turns=%d",
+            call.id, record["ended_by"], record["outcome"], record["seconds"], len(record["turns"]),
+        )
+        self.on_record(record)
+        task = asyncio.get_running_loop().create_task(
+            asyncio.to_thread(self._store.write, call.id, record, call.events or None)
+        )
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    async def _empty_within(self, limit_s: float) -> bool:
+        self._idle.clear()
+        if self._calls:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), limit_s)
+        return not self._calls
+
+    async def drain(self, *, limit_s: float) -> None:
+        """No new calls; wait for the running ones, then end them into their fallback."""
+        self._draining = True
+        if not await self._empty_within(limit_s):
+            for call in list(self._calls.values()):
+                call.end("fallback", "shutdown")
+            await self._empty_within(1.0)
+        if self._writes:
+            await asyncio.wait(self._writes)

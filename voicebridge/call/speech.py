@@ -1,0 +1,158 @@
+"""From text to speech that a ledger can play: normalised, synthesized, resampled; fixed lines from disk.
+
+A line of an agent's own (greeting, fillers, apologies, answers of rules) is rendered when the daemon starts and kept
+on disk, so that it is heard even when no text-to-speech engine answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import math
+import time
+import wave
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from voicebridge.audio.resample import resample_segment
+from voicebridge.conversation.agent import AgentSpec
+from voicebridge.conversation.spoken import speak
+from voicebridge.engines.base import EngineError, Speech, TtsEngine, Voice, WordMark
+
+log = logging.getLogger(__name__)
+
+RENDER_GIVE_UP_S = 20.0
+CACHE_FORMAT = 2
+"""Part of every cache key: counts up when what is rendered changes (normalisation, trimming, marks)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """`pcm`: 16-bit little-endian mono at `rate`; marks are (start, end, sample) into `text` as it was given."""
+
+    text: str
+    pcm: bytes
+    rate: int
+    marks: tuple[tuple[int, int, int], ...]
+
+    @property
+    def seconds(self) -> float:
+        return len(self.pcm) / 2 / self.rate
+
+    def at_rate(self, rate: int) -> Rendered:
+        if rate == self.rate:
+            return self
+        marks = tuple((start, end, sample * rate // self.rate) for start, end, sample in self.marks)
+        return Rendered(self.text, resample_segment(self.pcm, self.rate, rate), rate, marks)
+
+
+class Mouth:
+    """One agent's voice. Shared by its calls."""
+
+    def __init__(self, engine: TtsEngine, agent: AgentSpec, cache: Path) -> None:
+        self._engine = engine
+        self._agent = agent
+        self._voice = Voice(agent.voice, agent.language, agent.speed)
+        self._folder = cache / "prompts"
+        self._fixed: dict[str, Rendered] = {}
+        self._at_rate: dict[tuple[str, int], Rendered] = {}
+
+    @property
+    def missing(self) -> list[str]:
+        """The agent's fixed lines that have not been rendered."""
+        return [text for text in self._agent.fixed_lines() if text not in self._fixed]
+
+    def cached(self, text: str, rate: int) -> Rendered | None:
+        """A fixed line without waiting for anybody."""
+        if (made := self._at_rate.get((text, rate))) is not None:
+            return made
+        if (fixed := self._fixed.get(text)) is None:
+            return None
+        made = fixed.at_rate(rate)
+        self._at_rate[text, rate] = made
+        return made
+
+    async def say(self, text: str, rate: int, *, deadline: float, give_up: float) -> Rendered:
+        """Raises EngineError."""
+        if (made := self.cached(text, rate)) is not None:
+            return made
+        rendered = await self._synthesize(text, deadline=deadline, give_up=give_up)
+        return rendered.at_rate(rate)
+
+    def load(self) -> None:
+        """Take the fixed lines that are on disk from an earlier run. Blocks for some milliseconds a line."""
+        for text in self._agent.fixed_lines():
+            rendered = _read(self._file(text), text)
+            if rendered is not None:
+                self._fixed[text] = rendered
+
+    async def render(self) -> None:
+        """Make the fixed lines that are missing; what fails is made on demand later."""
+        for text in self.missing:
+            try:
+                rendered = await self._synthesize(
+                    text, deadline=math.inf, give_up=time.monotonic() + RENDER_GIVE_UP_S
+                )
+            except EngineError as error:
+                log.warning("agent=%s a fixed line could not be rendered: %s", self._agent.name, error)
+                return
+            self._fixed[text] = rendered
+            try:
+                await asyncio.to_thread(_write, self._file(text), rendered)
+            except OSError as error:
+                log.warning("agent=%s prompt cache %s not written: %s", self._agent.name, self._folder, error)
+
+    async def _synthesize(self, text: str, *, deadline: float, give_up: float) -> Rendered:
+        spoken = speak(text, self._agent.language)
+        speech = await self._engine.synthesize(
+            spoken.text, voice=self._voice, deadline=deadline, give_up=give_up
+        )
+        return Rendered(text, speech.pcm, speech.rate, _original_marks(speech, spoken.original_position))
+
+    def _file(self, text: str) -> Path:
+        voice = self._voice
+        key = json.dumps([CACHE_FORMAT, self._engine.name, voice.name, voice.language, voice.speed, text])
+        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.wav"
+
+
+def _original_marks(speech: Speech, original: object) -> tuple[tuple[int, int, int], ...]:
+    """Word marks of the spoken form, told in positions of the text as written; one mark an original word."""
+    marks: list[tuple[int, int, int]] = []
+    for mark in _ascending(speech.marks):
+        start, end = original(mark.start)  # type: ignore[operator]
+        if marks and start < marks[-1][1]:
+            continue  # the second word of a number that was written as one
+        marks.append((start, end, mark.sample))
+    return tuple(marks)
+
+
+def _ascending(marks: Iterable[WordMark]) -> list[WordMark]:
+    return sorted(marks, key=lambda mark: mark.sample)
+
+
+def _write(file: Path, rendered: Rendered) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    with wave.open(str(part), "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(rendered.rate)
+        wav.writeframes(rendered.pcm)
+    file.with_suffix(".json").write_text(json.dumps(rendered.marks))
+    part.replace(file)
+
+
+def _read(file: Path, text: str) -> Rendered | None:
+    try:
+        with wave.open(str(file), "rb") as wav:
+            pcm, rate = wav.readframes(wav.getnframes()), wav.getframerate()
+        marks = json.loads(file.with_suffix(".json").read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, EOFError, wave.Error, ValueError) as error:
+        log.warning("prompt cache file %s is not usable, made again: %s", file, error)
+        return None
+    return Rendered(text, pcm, rate, tuple((start, end, sample) for start, end, sample in marks))

@@ -1,0 +1,194 @@
+"""The daemon: engines, media clock, listener and calls, from settings to the last record written."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from voicebridge import plugins
+from voicebridge.audio.clock import Ticker
+from voicebridge.call.call import Parts
+from voicebridge.call.matching import RuleMatcher
+from voicebridge.call.registry import Registry
+from voicebridge.call.speech import Mouth
+from voicebridge.config import ConfigError, Settings, cache_dir, split_address
+from voicebridge.conversation.agent import AgentSpec
+from voicebridge.engines.base import Embedder, LlmEngine, SttEngine, TtsEngine
+from voicebridge.pbx.asterisk.audiosocket import AudioSocketServer
+from voicebridge.pbx.leg import MediaLeg
+from voicebridge.trace.store import CallStore
+
+log = logging.getLogger(__name__)
+
+PURGE_EVERY_S = 6 * 3600
+Progress = Callable[[str], None]
+
+
+class Engines:
+    """The engines of the settings, started side by side."""
+
+    def __init__(self, settings: Settings) -> None:
+        wanted, options = settings.config.engines, settings.config.engines.options
+        with_rules = any(rule.examples for agent in settings.agents.values() for rule in agent.rules)
+        with_model = any(agent.model_scope != "none" for agent in settings.agents.values())
+
+        def make(kind: str, name: str) -> Any:
+            return plugins.load(kind, name).create(dict(options.get(name, {})))
+
+        self.stt: SttEngine = make("stt", wanted.stt)
+        self.tts: TtsEngine = make("tts", wanted.tts)
+        self.llm: LlmEngine | None = make("llm", wanted.llm) if with_model and wanted.llm else None
+        self.embed: Embedder | None = make("embed", wanted.embed) if with_rules and wanted.embed else None
+
+    def all(self) -> dict[str, Any]:
+        made = {"stt": self.stt, "tts": self.tts, "llm": self.llm, "embed": self.embed}
+        return {kind: engine for kind, engine in made.items() if engine is not None}
+
+    def states(self) -> dict[str, bool]:
+        return {f"{kind} {engine.name}": bool(engine.ready) for kind, engine in self.all().items()}
+
+    async def start(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for engine in self.all().values():
+                group.create_task(engine.start())
+
+    async def wait_ready(self, *, timeout_s: float) -> bool:
+        until = time.monotonic() + timeout_s
+        while not all(self.states().values()):
+            if time.monotonic() > until:
+                return False
+            await asyncio.sleep(0.05)
+        return True
+
+    async def stop(self) -> None:
+        results = await asyncio.gather(*(engine.stop() for engine in self.all().values()), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                log.warning("an engine did not stop cleanly: %r", result)
+
+
+class Daemon:
+    """One process that serves calls. `start`, then `serve` until `stop` is asked for, then everything is put away."""
+
+    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+        self.settings = settings
+        self.engines = Engines(settings)
+        self.ticker = Ticker()
+        config = settings.config
+        self.store = CallStore(config.store.dir, keep_days=config.store.keep_days)
+        self.registry = Registry(
+            self._choose,
+            self.ticker,
+            self.store,
+            max_calls=config.listen.max_calls,
+            record_audio=config.store.record_audio,
+            event_log=config.store.event_log,
+        )
+        self._parts: dict[str, Parts] = {}
+        self._server: AudioSocketServer | None = None
+        self._stopping = asyncio.Event()
+        self._background: set[asyncio.Task[None]] = set()
+        self._progress = progress or (lambda text: None)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on (a free one where 0 was configured)."""
+        assert self._server is not None
+        return self._server.port
+
+    async def start(self, *, ready_timeout_s: float = 60.0) -> None:
+        """Up to the point where calls are answered. Raises ConfigError, PluginError, OSError."""
+        try:
+            self.store.prepare()
+        except OSError as error:
+            raise ConfigError(f"store.dir = {self.settings.config.store.dir}: {error.strerror}") from error
+        self._progress("starting engines")
+        await self.engines.start()
+        for agent in self.settings.agents.values():
+            self._parts[agent.name] = self._make_parts(agent)
+        await asyncio.to_thread(self._load_prompts)
+        if not await self.engines.wait_ready(timeout_s=ready_timeout_s):
+            late = ", ".join(name for name, ready in self.engines.states().items() if not ready)
+            log.error("not ready after %.0f s: %s; calls are answered as far as the others can", ready_timeout_s, late)
+        self._progress("rendering prompts, embedding examples")
+        for parts in self._parts.values():
+            await parts.mouth.render()
+            await parts.matcher.prepare()
+        self.ticker.start()
+        await self._listen()
+        self._keep(self._purge_now_and_then())
+
+    def _make_parts(self, agent: AgentSpec) -> Parts:
+        return Parts(
+            agent=agent,
+            stt=self.engines.stt,
+            llm=self.engines.llm if agent.model_scope != "none" else None,
+            mouth=Mouth(self.engines.tts, agent, cache_dir()),
+            matcher=RuleMatcher(agent, self.engines.embed),
+        )
+
+    def _load_prompts(self) -> None:
+        for parts in self._parts.values():
+            parts.mouth.load()
+
+    def _choose(self, leg: MediaLeg) -> Parts | None:
+        return self._parts[self.settings.config.default_agent]
+
+    async def _listen(self) -> None:
+        listen = self.settings.config.listen
+        host, port = split_address(listen.audiosocket)
+        self._server = AudioSocketServer(
+            host,
+            port,
+            self.registry.accept,
+            allow=listen.allow,
+            handshake_s=listen.handshake_s,
+            max_calls=listen.max_calls + 8,
+            ticker=self.ticker,
+        )
+        try:
+            await self._server.start()
+        except OSError as error:
+            raise ConfigError(f"listen.audiosocket = {listen.audiosocket}: {error.strerror}") from error
+        log.info("listening audiosocket=%s:%d agents=%s", host, self.port, ",".join(self._parts))
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _purge_now_and_then(self) -> None:
+        while True:
+            gone = await asyncio.to_thread(self.store.purge)
+            if gone:
+                log.info("store: %d files past their retention deleted", gone)
+            await asyncio.sleep(PURGE_EVERY_S)
+
+    def stop(self) -> None:
+        """Ask `serve` to end."""
+        self._stopping.set()
+
+    async def serve(self, *, drain_s: float = 0.0) -> None:
+        """Until SIGTERM, SIGINT or `stop`; then running calls may take `drain_s` to finish."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+                loop.add_signal_handler(number, self.stop)
+        try:
+            await self._stopping.wait()
+        finally:
+            await self.close(drain_s=drain_s)
+
+    async def close(self, *, drain_s: float = 0.0) -> None:
+        await self.registry.drain(limit_s=drain_s)
+        if self._server is not None:
+            await self._server.stop()
+        self.ticker.stop()
+        for task in self._background:
+            task.cancel()
+        await self.engines.stop()

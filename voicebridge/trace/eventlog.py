@@ -1,0 +1,119 @@
+"""A call as a log of what happened to its core: one JSON object a line, enough to replay the call.
+
+The first line is the header (format, agent); each line after it is an event and the commands that followed from it.
+The log holds what was said: it belongs into the store, not among the logs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from voicebridge.conversation import commands, events
+from voicebridge.conversation.agent import AgentSpec
+
+FORMAT = "voicebridge-events-1"
+
+
+class LogError(Exception):
+    """The file is not an event log, or one of another version; the text names the line."""
+
+
+def _classes(module: object) -> dict[str, type]:
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if inspect.isclass(value) and dataclasses.is_dataclass(value)
+    }
+
+
+_EVENTS = _classes(events)
+_COMMANDS = _classes(commands)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event at `now` (the core's clock, seconds) and what the core wanted done."""
+
+    now: float
+    event: events.Event
+    commands: tuple[commands.Command, ...]
+
+
+def header(agent: AgentSpec, *, call: str, context_tokens: int) -> str:
+    made = {"format": FORMAT, "call": call, "context_tokens": context_tokens, "agent": dataclasses.asdict(agent)}
+    return json.dumps(made)
+
+
+def line(step: Step) -> str:
+    return json.dumps(
+        {"t": step.now, "event": _encoded(step.event), "commands": [_encoded(made) for made in step.commands]}
+    )
+
+
+def read(lines: Iterable[str]) -> tuple[AgentSpec, int, Iterator[Step]]:
+    """The agent, its context size, and the steps. Raises LogError, also from the iterator."""
+    source = iter(enumerate(lines, 1))
+    try:
+        _, first = next(source)
+        head = json.loads(first)
+        if head["format"] != FORMAT:
+            raise LogError(f"line 1: format {head['format']!r}, this version reads {FORMAT!r}")
+        agent = TypeAdapter(AgentSpec).validate_python(head["agent"])
+        return agent, int(head["context_tokens"]), _steps(source)
+    except (StopIteration, ValueError, KeyError, TypeError) as error:
+        raise LogError(f"line 1: not the header of an event log ({error})") from error
+
+
+def _steps(source: Iterable[tuple[int, str]]) -> Iterator[Step]:
+    for number, text in source:
+        try:
+            made = json.loads(text)
+            told = tuple(_decoded(_COMMANDS, item) for item in made["commands"])
+            yield Step(float(made["t"]), _decoded(_EVENTS, made["event"]), told)
+        except (ValueError, KeyError, TypeError) as error:
+            raise LogError(f"line {number}: not an event ({error})") from error
+
+
+def _encoded(value: Any) -> dict[str, Any]:
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    for name, item in fields.items():
+        if isinstance(item, tuple) and item and dataclasses.is_dataclass(item[0]):
+            fields[name] = [dataclasses.asdict(part) for part in item]
+        elif item == math.inf:
+            fields[name] = "inf"
+    return {"is": type(value).__name__, **fields}
+
+
+def _decoded(classes: dict[str, type], made: dict[str, Any]) -> Any:
+    fields = dict(made)
+    cls = classes[fields.pop("is")]
+    for name, item in fields.items():
+        if isinstance(item, list):
+            fields[name] = tuple(_part(cls, part) for part in item)
+        elif item == "inf":
+            fields[name] = math.inf
+    return cls(**fields)
+
+
+def _part(cls: type, part: Any) -> Any:
+    if not isinstance(part, dict):
+        return part
+    return events.HeardSegment(**part) if cls is events.PlayoutCut else commands.ChatMessage(**part)
+
+
+def differences(steps: Sequence[Step], replayed: Sequence[Sequence[commands.Command]]) -> list[str]:
+    """Where a replay wanted something else than the recording, in words; empty when it is the same call."""
+    found = []
+    for number, (step, again) in enumerate(zip(steps, replayed, strict=True), 1):
+        if tuple(again) != step.commands:
+            was, now = list(step.commands), list(again)
+            found.append(f"step {number} at {step.now:.3f} ({type(step.event).__name__}): was {was}, is {now}")
+    return found
