@@ -56,7 +56,7 @@ class WorkerSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     start_timeout_s: float = 60.0
     probe_every_s: float = 1.0
-    probe_timeout_s: float = 1.0
+    probe_timeout_s: float = 0.7
     probe_misses: int = 3
 
 
@@ -174,11 +174,21 @@ class Worker:
         self._set("ready")
         misses = 0
         while misses < spec.probe_misses:
-            await asyncio.sleep(spec.probe_every_s)
-            misses = 0 if await self._probe() else misses + 1
+            if misses == 0:  # a miss is followed up without a pause: somebody may be waiting in silence
+                await asyncio.sleep(spec.probe_every_s)
+            misses = 0 if await self._probe_again(misses) else misses + 1
             if misses == 0 and time.monotonic() - ready_at > HEALTHY_S:
                 self._failures = 0
         return f"gave no answer to {misses} probes"
+
+    async def _probe_again(self, misses: int) -> bool:
+        """A probe; if one before it missed, it takes its full time to fail: a refusal is quick, a restart is not."""
+        began = time.monotonic()
+        if await self._probe():
+            return True
+        if misses:
+            await asyncio.sleep(max(0.0, self.spec.probe_timeout_s - (time.monotonic() - began)))
+        return False
 
     async def _probe(self) -> bool:
         try:

@@ -1,0 +1,267 @@
+"""The main programme of the speech workers: one engine, served by the Wyoming protocol on a Unix socket.
+
+`python -m voicebridge.engines.worker ENGINE --socket PATH [--options JSON]`; ENGINE is an entry point's
+name (`moonshine`) or where it is (`voicebridge.engines.moonshine:ENGINE`, which saves the search). The
+socket appears when the engine is ready to serve, and only our own user may connect. SIGTERM ends it.
+
+Beyond Wyoming (https://github.com/rhasspy/wyoming) the `context` of `transcribe` and `synthesize` may
+hold `id`, `deadline` (time.monotonic() seconds; a client that sends none is served as if it needed the
+result in 1 s) and, for synthesis, `speed` and `language`. The answer's `context` holds `id`, `queued_s`
+and `busy_s`. Word marks come in an event `voicebridge-marks` before `audio-stop`, which other clients
+ignore.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.error import Error
+from wyoming.event import Event, async_read_event, async_write_event
+
+from voicebridge.engines.base import Voice, WordMark
+from voicebridge.engines.scheduler import Done, Job, Scheduler
+
+log = logging.getLogger(__name__)
+
+FOREIGN_GRACE_S = 1.0
+MAX_AUDIO_S = 60
+CHUNK_BYTES = 32_000
+MARKS_EVENT = "voicebridge-marks"
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What a synthesiser made: 16-bit little-endian mono, and where words begin (empty: not known)."""
+
+    pcm: bytes
+    rate: int
+    marks: tuple[WordMark, ...] = ()
+
+
+Recogniser = Callable[[bytes, int, str], str]
+"""(16-bit little-endian mono PCM, its rate in Hz, language tag or "") -> text. ValueError: cannot do that."""
+
+Synthesiser = Callable[[str, Voice], Spoken]
+"""(text, voice) -> speech. ValueError: cannot do that."""
+
+
+class SpeechWorker(Protocol):
+    """The worker's side of an engine. Made in the worker process; heavy imports belong into `open`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> Literal["stt", "tts"]: ...
+    @property
+    def languages(self) -> Sequence[str]: ...
+    @property
+    def threads(self) -> int:
+        """How many threads compute at the same time."""
+
+    def open(self) -> Recogniser | Synthesiser:
+        """Load and warm up the model. Called once in each computing thread, which alone uses the result."""
+
+
+def info(worker: SpeechWorker) -> Event:
+    """The answer to `describe`."""
+    artifact: dict[str, Any] = {
+        "name": worker.name,
+        "attribution": {"name": "voicebridge", "url": ""},
+        "installed": True,
+        "description": None,
+        "version": None,
+    }
+    entry = artifact | {"languages": list(worker.languages)}
+    if worker.kind == "stt":
+        return Event("info", {"asr": [artifact | {"models": [entry]}]})
+    return Event("info", {"tts": [artifact | {"voices": [entry | {"speakers": None}]}]})
+
+
+class Connection:
+    """One client. Its next request replaces one that still waits; one that left gets nothing computed."""
+
+    def __init__(
+        self,
+        worker: SpeechWorker,
+        scheduler: Scheduler[Any],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._worker = worker
+        self._scheduler = scheduler
+        self._reader = reader
+        self._writer = writer
+        self._request: Mapping[str, Any] = {}
+        self._rate = 0
+        self._pcm = bytearray()
+        self._job: Job[Any] | None = None
+        self._answers: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        try:
+            while event := await async_read_event(self._reader):
+                await self._handle(event)
+        except (OSError, EOFError, KeyError, TypeError, AttributeError) as error:
+            log.warning("connection closed: %s", type(error).__name__)  # it does not speak Wyoming
+        finally:
+            if self._job is not None:
+                self._job.drop()
+            for task in self._answers:
+                task.cancel()
+            self._writer.close()
+
+    async def _handle(self, event: Event) -> None:
+        match event.type, self._worker.kind:
+            case "describe", _:
+                await self._write(info(self._worker))
+            case "ping", _:
+                await self._write(Event("pong", dict(event.data)))
+            case "transcribe", "stt":
+                self._request = event.data
+            case "audio-start", "stt":
+                self._pcm.clear()
+                self._rate = _rate(event)
+            case "audio-chunk", "stt":
+                self._add(event)
+            case "audio-stop", "stt":
+                pcm, rate, language = bytes(self._pcm), self._rate, str(self._request.get("language") or "")
+                self._submit(self._request, lambda recognise: recognise(pcm, rate, language))
+                self._request = {}
+                self._pcm.clear()
+            case "synthesize", "tts":
+                text, voice = str(event.data["text"]), _voice(event.data)
+                self._submit(event.data, lambda synthesise: synthesise(text, voice))
+
+    def _add(self, event: Event) -> None:
+        if event.data["width"] != 2 or event.data["channels"] != 1:
+            raise TypeError("only 16-bit mono is taken")
+        self._rate = _rate(event)
+        self._pcm += event.payload or b""
+        del self._pcm[: max(0, len(self._pcm) - 2 * self._rate * MAX_AUDIO_S)]
+
+    def _submit(self, request: Mapping[str, Any], work: Callable[[Any], Any]) -> None:
+        context = request.get("context") or {}
+        deadline = float(context.get("deadline") or time.monotonic() + FOREIGN_GRACE_S)
+        if self._job is not None:
+            self._job.drop()
+        self._job = self._scheduler.submit(work, deadline=deadline)
+        task = asyncio.create_task(self._answer(self._job, context))
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+    async def _answer(self, job: Job[Any], context: Mapping[str, Any]) -> None:
+        try:
+            done = await job.future
+        except ValueError as error:
+            events = [Error(text=str(error), code="refused").event()]
+        except Exception as error:  # the boundary: an engine may raise anything
+            log.exception("the engine failed")
+            events = [Error(text=type(error).__name__, code="failed").event()]
+        else:
+            told = {"id": context.get("id"), "queued_s": done.queued_s, "busy_s": done.busy_s}
+            log.debug("request %s: queued %.3f s, computed %.3f s", told["id"], done.queued_s, done.busy_s)
+            events = _answer_events(done, told)
+        with contextlib.suppress(OSError):
+            for event in events:
+                await self._write(event)
+
+    async def _write(self, event: Event) -> None:
+        await async_write_event(event, self._writer)
+
+
+def _rate(event: Event) -> int:
+    rate = int(event.data["rate"])
+    if not 4000 <= rate <= 48000:
+        raise TypeError(f"a rate of {rate} Hz is not taken")
+    return rate
+
+
+def _voice(data: Mapping[str, Any]) -> Voice:
+    voice, context = data.get("voice") or {}, data.get("context") or {}
+    language = context.get("language") or voice.get("language") or "en"
+    return Voice(str(voice.get("name") or ""), str(language), float(context.get("speed") or 1.0))
+
+
+def _answer_events(done: Done, context: dict[str, Any]) -> list[Event]:
+    if isinstance(done.result, str):
+        return [Event("transcript", {"text": done.result, "context": context})]
+    spoken: Spoken = done.result
+    shape = {"rate": spoken.rate, "width": 2, "channels": 1}
+    pieces = range(0, len(spoken.pcm), CHUNK_BYTES)
+    marks = [[mark.start, mark.end, mark.sample] for mark in spoken.marks]
+    return [
+        AudioStart(**shape).event(),
+        *(AudioChunk(**shape, audio=spoken.pcm[at : at + CHUNK_BYTES]).event() for at in pieces),
+        Event(MARKS_EVENT, {"marks": marks, "context": context}),
+        AudioStop().event(),
+    ]
+
+
+def find_engine(reference: str) -> Any:
+    """The ENGINE object that `reference` names. LookupError when there is none."""
+    if ":" in reference:
+        module, _, attribute = reference.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+    from importlib.metadata import entry_points  # 50 ms that the other way saves
+
+    for group in ("voicebridge.stt", "voicebridge.tts"):
+        for entry in entry_points(group=group, name=reference):
+            return entry.load()
+    raise LookupError(f"no speech engine is named {reference!r}")
+
+
+async def serve(worker: SpeechWorker, path: Path) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    scheduler: Scheduler[Any] = Scheduler(worker.open, worker.threads)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await scheduler.opened
+    path.unlink(missing_ok=True)  # noqa: ASYNC240 - a stale socket, before anybody is served
+    connections: set[asyncio.Task[None]] = set()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(Connection(worker, scheduler, reader, writer).run())
+        connections.add(task)
+        task.add_done_callback(connections.discard)
+
+    before = os.umask(0o177)
+    try:
+        server = await asyncio.start_unix_server(connected, path)
+    finally:
+        os.umask(before)
+    log.info("serving %s", worker.name)
+    await stop.wait()
+    server.close()
+    path.unlink(missing_ok=True)  # noqa: ASYNC240 - the last thing we do
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="voicebridge.engines.worker")
+    parser.add_argument("engine")
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--options", type=json.loads, default={})
+    asked = parser.parse_args(arguments)
+    logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr, level=logging.INFO)
+    asyncio.run(serve(find_engine(asked.engine).worker(asked.options), asked.socket))
+    # A thread may be inside native code, which tearing down the interpreter would crash.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

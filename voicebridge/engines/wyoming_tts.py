@@ -1,0 +1,103 @@
+"""Text-to-speech by a Wyoming server, our own worker or anybody's."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from wyoming.event import Event
+from wyoming.tts import Synthesize, SynthesizeVoice
+
+from voicebridge.engines.base import EngineError, Speech, Voice, WordMark
+from voicebridge.engines.local import Host, RemoteHost
+from voicebridge.engines.worker import MARKS_EVENT
+from voicebridge.engines.wyoming_link import Links, request_context
+
+IDLE_CONNECTIONS = 8
+NO_SPEECH_RATE = 8000
+WORD = re.compile(r"\S+")
+
+
+class WyomingTts:
+    """A TtsEngine. `host` says where the server is and keeps it running where it is ours."""
+
+    def __init__(self, name: str, host: Host) -> None:
+        self.name = name
+        self.host = host
+        self._links = Links("tts", name, host.address, idle=IDLE_CONNECTIONS)
+        self._requests = itertools.count(1)
+
+    @property
+    def ready(self) -> bool:
+        return self.host.ready
+
+    async def start(self) -> None:
+        """Start the server; does not wait until it is ready."""
+        await self.host.start()
+
+    async def wait_ready(self, timeout: float) -> bool:  # noqa: ASYNC109 - the answer is a bool
+        return await self.host.wait_ready(timeout)
+
+    async def stop(self) -> None:
+        self._links.close()
+        await self.host.stop()
+
+    async def synthesize(self, text: str, *, voice: Voice, deadline: float, give_up: float) -> Speech:
+        """See TtsEngine. `speed` is kept by our own workers only: Wyoming has no word for it."""
+        if not text.strip():
+            return Speech(text, b"", NO_SPEECH_RATE)
+        context = request_context(self._links.address, str(next(self._requests)), deadline)
+        context |= {"speed": voice.speed, "language": voice.language}
+        asked = SynthesizeVoice(name=voice.name or None, language=voice.language)
+        request = Synthesize(text=text, voice=asked, context=context).event()
+        answer = await self._links.ask([request], "audio-stop", give_up=give_up)
+        try:
+            return _speech(text, answer)
+        except (KeyError, TypeError, ValueError) as error:
+            raise EngineError("tts", self.name, "garbage", type(error).__name__) from error
+
+
+def _speech(text: str, events: Sequence[Event]) -> Speech:
+    """What a server's events say. KeyError, TypeError or ValueError when they are not playable speech."""
+    rate, pcm, marks = 0, bytearray(), None
+    for event in events:
+        if event.type in ("audio-start", "audio-chunk"):
+            rate = int(event.data["rate"])
+            if event.data["width"] != 2 or event.data["channels"] != 1 or not 4000 <= rate <= 48000:
+                raise ValueError("only 16-bit mono at 4 to 48 kHz can be played")
+            pcm += event.payload or b""
+        elif event.type == MARKS_EVENT:
+            marks = tuple(WordMark(int(a), int(b), int(sample)) for a, b, sample in event.data["marks"])
+    del pcm[len(pcm) & ~1 :]
+    if rate == 0:
+        raise ValueError("no audio")
+    if marks:
+        return Speech(text, bytes(pcm), rate, marks)
+    return Speech(text, bytes(pcm), rate, spread_marks(text, len(pcm) // 2), estimated=True)
+
+
+def spread_marks(text: str, samples: int) -> tuple[WordMark, ...]:
+    """A mark for each word, as if every character took the same time."""
+    words = list(WORD.finditer(text))
+    if not words:
+        return ()
+    first, length = words[0].start(), words[-1].end() - words[0].start()
+    return tuple(
+        WordMark(word.start(), word.end(), (word.start() - first) * samples // length) for word in words
+    )
+
+
+class RemoteTtsPlugin:
+    """Any Wyoming text-to-speech server: `uri = "tcp://host:10200"`."""
+
+    name = "wyoming"
+    kind: Literal["tts"] = "tts"
+
+    def create(self, options: Mapping[str, Any]) -> WyomingTts:
+        """Options: `uri`. ValueError when it is not one."""
+        return WyomingTts(self.name, RemoteHost(str(options["uri"])))
+
+
+ENGINE = RemoteTtsPlugin()
