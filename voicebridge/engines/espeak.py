@@ -1,9 +1,9 @@
 """espeak-ng in a worker process: a voice that needs no model and answers within milliseconds.
 
 espeak-ng is GPL-3: `espeakng_loader` is imported only inside the worker, behind a process boundary (see
-NOTICE). Constants, structures and meanings: speak_lib.h of espeak-ng 1.52. The default voice is the one
-of 17 whose words moonshine understood best at 8 kHz (en-us alone: 52 % of words wrong; with the variant
-`edward` and 155 words a minute 38 %).
+NOTICE). Constants, structures and meanings: speak_lib.h of espeak-ng 1.52. The default voice was chosen
+by what moonshine understood of it at 8 kHz, mu-law (30 prompts): 46 % of words wrong with en-us alone, 38
+% with the variant `edward` at 155 words a minute, the best of 17 at a natural pace.
 """
 
 from __future__ import annotations
