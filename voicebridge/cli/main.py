@@ -1,0 +1,48 @@
+"""The `voicebridge` command."""
+
+from __future__ import annotations
+
+import logging
+import os
+from importlib import metadata
+
+import click
+
+from voicebridge.cli.call import call, demo
+from voicebridge.cli.doctor import doctor
+from voicebridge.cli.models import models
+from voicebridge.cli.replay import replay
+from voicebridge.cli.run import run
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(metadata.version("voicebridge-pbx"), prog_name="voicebridge")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default=lambda: os.environ.get("VOICEBRIDGE_LOG", "info"),
+    show_default="info, or VOICEBRIDGE_LOG",
+    help="What is logged to standard error: ids and timings, never what was said.",
+)
+def main(log_level: str) -> None:
+    """A voice agent for your PBX, on your own machines."""
+    logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
+    for chatty in ("httpx", "httpcore", "wyoming", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script: `voicebridge completion bash > /etc/bash_completion.d/voicebridge`."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(main, {}, "voicebridge", "_VOICEBRIDGE_COMPLETE").source())
+
+
+for command in (run, call, demo, doctor, models, replay):
+    main.add_command(command)

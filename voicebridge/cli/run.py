@@ -1,0 +1,95 @@
+"""`voicebridge run`: the daemon in the foreground."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import uvloop
+
+from voicebridge.config import ConfigError, Settings, load
+from voicebridge.plugins import PluginError
+
+config_option = click.option(
+    "--config",
+    "-c",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="voicebridge.toml; without one /etc/voicebridge/voicebridge.toml, else the embedded profile on loopback.",
+)
+
+
+def settings_or_exit(path: Path | None) -> Settings:
+    try:
+        return load(path)
+    except ConfigError as error:
+        click.echo(f"voicebridge: {error}", err=True)
+        sys.exit(2)
+
+
+@click.command()
+@config_option
+@click.option("--agent", help="The agent that answers, whatever the configuration says.")
+@click.option("--listen", metavar="HOST:PORT", help="Where AudioSocket connections are taken.")
+@click.option("--drain", type=click.FloatRange(min=0), default=0.0, help="Seconds that calls may go on at shutdown.")
+@click.option("--record/--no-record", default=None, help="Keep a stereo WAV a call (caller left, agent right).")
+@click.option("--event-log/--no-event-log", default=None, help="Keep each call's events, for `voicebridge replay`.")
+def run(
+    path: Path | None,
+    agent: str | None,
+    listen: str | None,
+    drain: float,
+    record: bool | None,
+    event_log: bool | None,
+) -> None:
+    """Serve calls until SIGTERM or Ctrl-C."""
+    settings = overridden(settings_or_exit(path), agent, listen, record, event_log)
+    try:
+        uvloop.run(_serve(settings, drain))
+    except (ConfigError, PluginError) as error:
+        click.echo(f"voicebridge: {error}", err=True)
+        sys.exit(2)
+
+
+def overridden(
+    settings: Settings, agent: str | None, listen: str | None, record: bool | None, event_log: bool | None
+) -> Settings:
+    """The settings with what the command line says."""
+    config = settings.config
+    if agent is not None:
+        if agent not in settings.agents:
+            known = ", ".join(sorted(settings.agents))
+            click.echo(f"voicebridge: no agent {agent!r}; there are: {known}", err=True)
+            sys.exit(2)
+        config = config.model_copy(update={"default_agent": agent})
+    if listen is not None:
+        given = "allow" in config.listen.model_fields_set
+        try:
+            changed = type(config.listen)(**{**config.listen.model_dump(), "audiosocket": listen})
+            changed.check_exposure(given)
+        except (ValueError, ConfigError) as error:
+            click.echo(f"voicebridge: --listen: {error}", err=True)
+            sys.exit(2)
+        config = config.model_copy(update={"listen": changed})
+    changes = {name: value for name, value in (("record_audio", record), ("event_log", event_log)) if value is not None}
+    config = config.model_copy(update={"store": config.store.model_copy(update=changes)})
+    return settings.model_copy(update={"config": config})
+
+
+async def _serve(settings: Settings, drain: float) -> None:
+    from voicebridge.daemon import Daemon
+
+    daemon = Daemon(settings, progress=lambda text: click.echo(f"voicebridge: {text} ...", err=True))
+    try:
+        await daemon.start()
+    except BaseException:
+        await daemon.close()
+        raise
+    host = settings.config.listen.audiosocket.rpartition(":")[0]
+    click.echo(
+        f"voicebridge: ready. AudioSocket on {host}:{daemon.port}, agent {settings.config.default_agent!r} "
+        f"({settings.source})",
+        err=True,
+    )
+    await daemon.serve(drain_s=drain)

@@ -1,0 +1,256 @@
+"""Asterisk's AudioSocket, server side: a leg a connection, on asyncio's Protocol (not streams: see bench/media)."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from voicebridge.audio.clock import Ticker
+from voicebridge.audio.pcm import frame_bytes
+from voicebridge.pbx.leg import LegListener
+from voicebridge.protocol import audiosocket as wire
+
+log = logging.getLogger(__name__)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Accept = Callable[["AudioSocketLeg"], LegListener | None]
+
+DEFAULT_RATE = 8_000
+STALLED_S = 5.0
+"""A peer that reads nothing for so long is gone."""
+BACKLOG_S = 1.0
+"""More unsent audio than this is not worth sending."""
+
+
+class AudioSocketLeg(asyncio.Protocol):
+    """One connection; `pbx.leg.MediaLeg` once its UUID has come. Sends silence from the first tick on."""
+
+    def __init__(self, server: AudioSocketServer) -> None:
+        self._server = server
+        self._parser = wire.AudioSocketParser()
+        self._transport: asyncio.Transport | None = None
+        self._listener: LegListener | None = None
+        self._call_id: UUID | None = None
+        self._rate = DEFAULT_RATE
+        self._peer = "?"
+        self._last_heard = time.monotonic()
+        self._stalled_since: float | None = None
+        self._closing = ""
+        self.frames_dropped = 0
+        self.unknown_frames = 0
+
+    # ---- what the call sees
+
+    @property
+    def call_id(self) -> UUID:
+        assert self._call_id is not None
+        return self._call_id
+
+    @property
+    def rate(self) -> int:
+        return self._rate
+
+    @property
+    def peer(self) -> str:
+        return self._peer
+
+    def send_audio(self, frame: bytes) -> None:
+        transport = self._transport
+        if transport is None or self._closing:
+            return
+        unsent = transport.get_write_buffer_size()
+        if unsent > BACKLOG_S * self._rate * 2:
+            self._note_stall()
+            return
+        self._stalled_since = None
+        transport.write(wire.audio_frame(frame, self._rate))
+
+    def hang_up(self) -> None:
+        self._close("local", say_goodbye=True)
+
+    # ---- the connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        name = transport.get_extra_info("peername")
+        self._peer = f"{name[0]}:{name[1]}" if name else "?"
+        if not self._server.admits(name[0] if name else ""):
+            log.warning("peer=%s refused: not in the allow-list, or too many connections", self._peer)
+            transport.abort()
+            return
+        self._transport = transport
+        raw = transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._server.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport is None or self._closing:
+            return
+        self._last_heard = time.monotonic()
+        self._parser.feed(data)
+        try:
+            for event in self._parser.events():
+                self._take(event)
+                if self._closing:
+                    return
+        except wire.RemoteProtocolError as error:
+            log.warning("call=%s peer=%s closed: %s", self._call_id, self._peer, error)
+            self._close("error")
+
+    def _take(self, event: wire.Event) -> None:
+        match event:
+            case wire.Audio() if self._listener is not None:
+                self._rate = event.rate
+                if event.pcm:
+                    self._listener.on_audio(event.pcm, event.rate)
+            case wire.CallId():
+                self._identify(event.uuid)
+            case wire.Dtmf() if self._listener is not None:
+                self._listener.on_dtmf(event.digit)
+            case wire.Hangup():
+                self._close("hangup")
+            case wire.PeerError():
+                log.warning("call=%s peer=%s reports error %s", self._call_id, self._peer, event.code)
+                self._close("error")
+            case wire.Unknown():
+                self.unknown_frames += 1
+            case _:
+                pass
+
+    def _identify(self, call_id: UUID) -> None:
+        self._call_id = call_id
+        self._listener = self._server.accept(self)
+        if self._listener is None:
+            self._close("local", say_goodbye=True)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.closed(self)
+        self._transport = None
+        self._tell_closed(self._closing or "dropped")
+
+    def watch(self, now: float, *, handshake_s: float, idle_s: float) -> None:
+        """Once a tick: nobody may keep a connection without saying who he is, or say nothing for ever."""
+        quiet = now - self._last_heard
+        if self._call_id is None:
+            if quiet > handshake_s:
+                log.warning("peer=%s closed: no call id within %.0f s", self._peer, handshake_s)
+                self._close("error")
+            else:
+                self.send_audio(bytes(frame_bytes(DEFAULT_RATE)))
+        elif quiet > idle_s:
+            log.warning("call=%s peer=%s closed: nothing received for %.0f s", self._call_id, self._peer, idle_s)
+            self._close("dropped")
+
+    def _note_stall(self) -> None:
+        self.frames_dropped += 1
+        now = time.monotonic()
+        if self._stalled_since is None:
+            self._stalled_since = now
+        elif now - self._stalled_since > STALLED_S:
+            log.warning("call=%s peer=%s closed: it has read nothing for %.0f s", self._call_id, self._peer, STALLED_S)
+            self._close("dropped", abort=True)
+
+    def _close(self, reason: str, *, say_goodbye: bool = False, abort: bool = False) -> None:
+        if self._closing or self._transport is None:
+            return
+        self._closing = reason
+        if say_goodbye:
+            self._transport.write(wire.hangup_frame())
+        if abort:
+            self._transport.abort()
+        else:
+            self._transport.close()
+            asyncio.get_running_loop().call_later(1.0, self._abort_if_open)
+
+    def _abort_if_open(self) -> None:
+        """A peer that does not read must not keep a closed connection's buffer for ever."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _tell_closed(self, reason: str) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.on_closed(reason)
+
+
+class AudioSocketServer:
+    """Takes AudioSocket connections. `accept` is asked for a listener when a connection's UUID has come."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        accept: Accept,
+        *,
+        ticker: Ticker,
+        allow: Iterable[Network],
+        handshake_s: float = 5.0,
+        idle_s: float = 60.0,
+        max_calls: int = 1000,
+    ) -> None:
+        self.accept = accept
+        self._host, self._wanted_port = host, port
+        self._ticker = ticker
+        self._allow = tuple(allow)
+        self._handshake_s, self._idle_s = handshake_s, idle_s
+        self._max = max_calls
+        self._legs: set[AudioSocketLeg] = set()
+        self._server: asyncio.Server | None = None
+        self._ticket: int | None = None
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def __len__(self) -> int:
+        return len(self._legs)
+
+    async def start(self) -> None:
+        """Raises OSError where the address cannot be had."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: AudioSocketLeg(self), self._host, self._wanted_port, backlog=1024
+        )
+        self._ticket = self._ticker.add(self._watch)
+
+    async def stop(self) -> None:
+        if self._ticket is not None:
+            self._ticker.remove(self._ticket)
+        if self._server is not None:
+            self._server.close()
+        for leg in list(self._legs):
+            leg.hang_up()
+        for _ in range(50):
+            if not self._legs:
+                break
+            await asyncio.sleep(0.02)
+
+    def admits(self, host: str) -> bool:
+        """Whether a connection from there may be served."""
+        if len(self._legs) >= self._max:
+            return False
+        try:
+            address = ipaddress.ip_address(host.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._allow)
+
+    def opened(self, leg: AudioSocketLeg) -> None:
+        self._legs.add(leg)
+
+    def closed(self, leg: AudioSocketLeg) -> None:
+        self._legs.discard(leg)
+
+    def _watch(self, _: float) -> None:
+        now = time.monotonic()
+        for leg in list(self._legs):
+            leg.watch(now, handshake_s=self._handshake_s, idle_s=self._idle_s)
