@@ -34,8 +34,8 @@ class Listen(_Strict):
         ipaddress.ip_network("127.0.0.0/8"),
         ipaddress.ip_network("::1/128"),
     )
-    handshake_s: float = Field(5.0, gt=0, le=60)
-    max_calls: int = Field(50, ge=1)
+    handshake_s: float = Field(default=5.0, gt=0, le=60)
+    max_calls: int = Field(default=50, ge=1)
 
     @field_validator("audiosocket")
     @classmethod
@@ -67,7 +67,7 @@ class Store(_Strict):
     """Where calls are kept: `<dir>/calls`. What was said stands only there."""
 
     dir: Path = Field(default_factory=lambda: state_dir())
-    keep_days: int = Field(30, ge=0)
+    keep_days: int = Field(default=30, ge=0)
     record_audio: bool = False
     event_log: bool = False
 
@@ -75,7 +75,7 @@ class Store(_Strict):
 class Config(_Strict):
     listen: Listen = Listen()
     engines: Engines = Engines()
-    store: Store = Field(default_factory=Store)
+    store: Store = Field(default_factory=lambda: Store())
     default_agent: str = "demo"
     agents_dir: Path | None = None
 

@@ -18,10 +18,8 @@ from voicebridge.conversation.state import TRANSITIONS, Agent, IllegalMove, Move
 def test_greets_listens_answers_from_the_model():
     stage = Stage().start().run(2)
     assert stage.spoken() == ["Hello and welcome."]
-    stage.caller("what do you sell").run(8)
-    assert stage.spoken()[1:] == ["Sure, we can do that for you.", " Anything else?"] or "".join(
-        stage.spoken()[1:]
-    ).split() == "Sure, we can do that for you. Anything else?".split()
+    stage.caller("what do you sell").run(5)
+    assert "".join(stage.spoken()[1:]).split() == "Sure, we can do that for you. Anything else?".split()
     asked = stage.commands(cmd.Generate)[0]
     assert [(message.role, message.text) for message in asked.messages] == [
         ("system", "Be brief."),
@@ -32,7 +30,7 @@ def test_greets_listens_answers_from_the_model():
 
 
 def test_nothing_is_heard_before_the_endpoint_though_all_is_ready():
-    stage = Stage().start().run(2).caller("what do you sell")
+    stage = Stage(stt=Engine(0.05), llm=Engine(0.03)).start().run(2).caller("what do you sell")
     stopped = stage.now - 0.05
     stage.run(3)
     begins = next(at for at, kind, _ in stage.said if kind == "answer")
@@ -112,8 +110,9 @@ def test_no_input_is_asked_twice_then_the_call_ends():
 
 
 def test_a_voice_in_the_last_goodbye_keeps_the_call():
-    stage = Stage().start().run(1 + 5 + 1 + 5 + 1 + 4.6)
-    assert stage.said[-1][2] == "Goodbye then."
+    stage = Stage().start()
+    while stage.said[-1:] != [] and stage.said[-1][2] != "Goodbye then." or not stage.said:
+        stage.run(0.1)
     stage.caller("wait i am here", seconds=0.9).run(5)
     assert not stage.commands(cmd.EndCall)
     assert stage.core.history.exchanges[-1].caller == "wait i am here"
@@ -154,7 +153,7 @@ def test_a_key_stops_speech_and_is_answered():
 
 
 def test_a_slow_model_is_covered_and_then_answers():
-    stage = Stage(llm=Engine(1.8)).start().run(2).caller("what do you sell")
+    stage = Stage(llm=Engine(1.0)).start().run(2).caller("what do you sell")
     stopped = stage.now
     stage.run(4)
     assert "One moment." in stage.spoken()

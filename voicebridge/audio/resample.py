@@ -26,7 +26,8 @@ def _half_band() -> npt.NDArray[np.float32]:
     """A windowed sinc at half of the new Nyquist frequency, gain 2 for the zeros that are put in."""
     n = np.arange(_TAPS) - (_TAPS - 1) / 2
     taps = np.sinc(n / 2) * np.hamming(_TAPS)
-    return (2 * taps / taps.sum()).astype(np.float32)
+    made: npt.NDArray[np.float32] = (2 * taps / taps.sum()).astype(np.float32)
+    return made
 
 
 class Doubler:

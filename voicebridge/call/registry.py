@@ -41,7 +41,7 @@ class Registry:
         self._record_audio = record_audio
         self._event_log = event_log
         self._calls: dict[str, Call] = {}
-        self._tickets: dict[str, object] = {}
+        self._tickets: dict[str, int] = {}
         self._writes: set[asyncio.Task[None]] = set()
         self._draining = False
         self._idle = asyncio.Event()

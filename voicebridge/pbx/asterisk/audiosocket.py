@@ -97,11 +97,14 @@ class AudioSocketLeg(asyncio.Protocol):
         try:
             for event in self._parser.events():
                 self._take(event)
-                if self._closing:
+                if self._is_closing():
                     return
         except wire.RemoteProtocolError as error:
             log.warning("call=%s peer=%s closed: %s", self._call_id, self._peer, error)
             self._close("error")
+
+    def _is_closing(self) -> bool:
+        return bool(self._closing)
 
     def _take(self, event: wire.Event) -> None:
         match event:
