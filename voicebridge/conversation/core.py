@@ -152,8 +152,9 @@ class Conversation(Replies):
         self._cancel_timer("partial")
         self._cancel_timer("discard")
         self._request = None
-        if not self._open:  # spoken into a goodbye
+        if not self._open:  # spoken into a goodbye, or over a key
             self._caller = Caller.SILENT
+            self._await_caller()
             return
         self._do(SetTimer("speculate", max(self._now, self._last_voice + self._limits.speculate_s)))
         self._do(SetTimer("endpoint", max(self._now, self._last_voice + self._limits.endpoint_s)))
@@ -329,3 +330,11 @@ class Conversation(Replies):
     def _no_input(self) -> None:
         if self._agent is Agent.IDLE and self._caller is Caller.SILENT:
             self._ask_again()
+
+    def _interrupt_self(self) -> None:
+        """Drop what both sides were about; a caller who is still speaking is listened to no further."""
+        super()._interrupt_self()
+        self._request = None
+        self._endpoint_passed = False
+        if self._caller is Caller.PAUSING:
+            self._caller = Caller.SILENT
