@@ -75,8 +75,7 @@ class AudioSocketLeg(asyncio.Protocol):
 
     # ---- the connection
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         name = transport.get_extra_info("peername")
         self._peer = f"{name[0]}:{name[1]}" if name else "?"
         if not self._server.admits(name[0] if name else ""):

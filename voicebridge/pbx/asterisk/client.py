@@ -38,8 +38,7 @@ class AudioSocketClient(asyncio.Protocol):
         )
         return client
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         transport.write(wire.uuid_frame(self.call_id))
 

@@ -1,0 +1,1 @@
+"""Models on this machine: what there is, where from, and whether it is whole."""

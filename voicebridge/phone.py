@@ -1,0 +1,262 @@
+"""A test phone: plays the PBX's side of an AudioSocket call, speaks, listens, and measures from the wire.
+
+What it reports was measured outside of the daemon, from the frames it sent and received: see `audio.measure` for the
+definition of the response gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+import wave
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from voicebridge.audio.measure import last_voiced, voiced_spans
+from voicebridge.audio.pcm import FRAME_S, frame_bytes, frame_samples, samples
+from voicebridge.audio.resample import resample_segment
+from voicebridge.pbx.asterisk.client import AudioSocketClient
+
+QUIET_S = 0.9
+"""The agent has finished when nothing was voiced for so long."""
+VOICED_RMS = 120.0
+"""A received frame above this is speech (the daemon's silence is digital)."""
+PATIENCE_S = 12.0
+
+
+class PhoneError(Exception):
+    """The call could not be made or was not answered; the text names the cause."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Something the caller says: 16-bit mono PCM at the phone's rate.
+
+    `barge_in_s`: begin so long after the agent began to speak, instead of waiting until he has finished.
+    """
+
+    label: str
+    pcm: bytes
+    barge_in_s: float | None = None
+
+
+@dataclass
+class Spoken:
+    """A line as it was played. Times are seconds since the call began."""
+
+    line: Line
+    begins: float
+    last_voice: float
+    first_voice: float
+    answer: float | None = None
+    agent_stopped: float | None = None
+
+    @property
+    def gap(self) -> float | None:
+        """Last voiced sample sent to first voiced sample received; None where no answer came."""
+        return None if self.answer is None else self.answer - self.last_voice
+
+
+@dataclass
+class Heard:
+    """What came of a call."""
+
+    call_id: str
+    rate: int
+    lines: list[Spoken] = field(default_factory=list)
+    ended_by: str = ""
+    seconds: float = 0.0
+    agent: bytearray = field(default_factory=bytearray)
+    caller: bytearray = field(default_factory=bytearray)
+    arrivals: list[float] = field(default_factory=list)
+
+    def frame_gaps(self) -> list[float]:
+        """Seconds between the arrivals of one frame and the next."""
+        return [b - a for a, b in zip(self.arrivals, self.arrivals[1:], strict=False)]
+
+    def save(self, path: Path) -> None:
+        """Stereo WAV: caller left, agent right, by time of sending and arrival."""
+        left, right = samples(self.caller), samples(self.agent)
+        stereo = np.zeros((max(len(left), len(right)), 2), dtype="<i2")
+        stereo[: len(left), 0] = left
+        stereo[: len(right), 1] = right
+        with wave.open(str(path), "wb") as wav:
+            wav.setnchannels(2)
+            wav.setsampwidth(2)
+            wav.setframerate(self.rate)
+            wav.writeframes(stereo.tobytes())
+
+
+class Phone:
+    """One call. `on_event` is told in words what happens, for progress."""
+
+    def __init__(
+        self, host: str, port: int, *, rate: int = 8_000, on_event: Callable[[str], None] | None = None
+    ) -> None:
+        self._host, self._port, self._rate = host, port, rate
+        self._tell = on_event or (lambda text: None)
+        self._frame = frame_bytes(rate)
+        self._outbox = bytearray()
+        self._client: AudioSocketClient | None = None
+        self._heard = Heard("", rate)
+        self._zero = 0.0
+        self._last_voiced_at: float | None = None
+        self._speaking_since: float | None = None
+        self._closed = asyncio.Event()
+
+    async def call(self, lines: Sequence[Line], *, linger_s: float = 1.0, call_id: uuid.UUID | None = None) -> Heard:
+        """Say the lines, each when the agent has finished, then hang up. Raises PhoneError."""
+        number = call_id or uuid.uuid4()
+        self._heard = Heard(str(number), self._rate)
+        self._zero = time.monotonic()
+        try:
+            self._client = await AudioSocketClient.connect(
+                self._host, self._port, number, on_audio=self._on_audio, on_closed=self._on_closed, rate=self._rate
+            )
+        except OSError as error:
+            raise PhoneError(
+                f"nothing answers on {self._host}:{self._port} ({error.strerror}); is `voicebridge run` running?"
+            ) from error
+        sender = asyncio.create_task(self._send_for_ever())
+        try:
+            await self._talk(lines, linger_s)
+        finally:
+            sender.cancel()
+            self._client.hang_up()
+        self._heard.seconds = self._now()
+        self._heard.ended_by = self._heard.ended_by or "caller"
+        return self._heard
+
+    async def _talk(self, lines: Sequence[Line], linger_s: float) -> None:
+        await self._until_agent_has_finished(must_speak=True)
+        for line in lines:
+            if self._closed.is_set():
+                break
+            if line.barge_in_s is not None:
+                await self._until_agent_speaks_for(line.barge_in_s)
+            spoken = await self._say(line)
+            await self._until_agent_has_finished(must_speak=True, after=spoken.last_voice)
+            spoken.answer = self._first_voice_after(spoken.last_voice)
+            if line.barge_in_s is not None:
+                spoken.agent_stopped = self._agent_stopped_after(spoken.first_voice)
+        if not self._closed.is_set():
+            await asyncio.sleep(linger_s)
+
+    async def _say(self, line: Line) -> Spoken:
+        await self._wait_until(lambda: not self._outbox)
+        begins = self._now()
+        spans = voiced_spans(line.pcm, self._rate)
+        first = spans[0][0] / self._rate if spans else 0.0
+        last = (last_voiced(line.pcm, self._rate) or 0) / self._rate
+        self._outbox += line.pcm
+        self._tell(f"caller: {line.label}")
+        start = len(self._heard.caller) / 2 / self._rate  # where the next frame goes, on the track
+        await self._wait_until(lambda: not self._outbox)
+        spoken = Spoken(line, begins, start + last, start + first)
+        self._heard.lines.append(spoken)
+        return spoken
+
+    # ---- sending and receiving
+
+    async def _send_for_ever(self) -> None:
+        """A frame every 20 ms on absolute deadlines, like a PBX."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            frame = bytes(self._outbox[: self._frame]).ljust(self._frame, b"\0")
+            del self._outbox[: self._frame]
+            if self._client is not None:
+                self._client.send_audio(frame)
+            # The track is laid out by the clock: sample n was sent at n / rate (and a late frame moves the rest).
+            self._place(self._heard.caller, frame, self._now())
+            due += FRAME_S
+            await asyncio.sleep(max(0.0, due - loop.time()))
+
+    def _on_audio(self, pcm: bytes, rate: int) -> None:
+        now = self._now()
+        self._heard.arrivals.append(now)
+        self._place(self._heard.agent, pcm, now)
+        data = samples(pcm).astype(np.float32)
+        if len(data) and float(np.sqrt(np.mean(data * data))) > VOICED_RMS:
+            if self._last_voiced_at is None or now - self._last_voiced_at > QUIET_S:
+                self._speaking_since = now
+            self._last_voiced_at = now
+
+    def _place(self, track: bytearray, pcm: bytes, now: float) -> None:
+        """Append by time: a gap of more than a frame becomes silence, small jitter does not."""
+        at = round(now * self._rate)
+        behind = at - len(track) // 2
+        if behind > 2 * frame_samples(self._rate):
+            track += bytes(2 * behind)
+        track += pcm
+
+    def _on_closed(self, reason: str) -> None:
+        self._heard.ended_by = {"hangup": "agent", "local": "caller"}.get(reason, reason)
+        self._tell(f"call ended by {self._heard.ended_by}")
+        self._closed.set()
+
+    # ---- waiting
+
+    def _now(self) -> float:
+        return time.monotonic() - self._zero
+
+    async def _wait_until(self, done: Callable[[], bool], *, limit_s: float = 60.0) -> bool:
+        until = time.monotonic() + limit_s
+        while not done() and not self._closed.is_set():
+            if time.monotonic() > until:
+                return False
+            await asyncio.sleep(0.01)
+        return True
+
+    async def _until_agent_has_finished(self, *, must_speak: bool, after: float = 0.0) -> None:
+        def finished() -> bool:
+            last = self._last_voiced_at
+            return last is not None and last > after and self._now() - last > QUIET_S
+
+        if not await self._wait_until(
+            lambda: (self._last_voiced_at or -1.0) > after or not must_speak, limit_s=PATIENCE_S
+        ):
+            self._tell("no answer")
+            return
+        await self._wait_until(finished)
+
+    async def _until_agent_speaks_for(self, seconds: float) -> None:
+        def long_enough() -> bool:
+            last, since = self._last_voiced_at, self._speaking_since
+            if last is None or since is None or self._now() - last > QUIET_S:
+                return False
+            return self._now() - since >= seconds
+
+        await self._wait_until(long_enough, limit_s=PATIENCE_S)
+
+    # ---- measuring
+
+    def _first_voice_after(self, moment: float) -> float | None:
+        rest = bytes(self._heard.agent[round(moment * self._rate) * 2 :])
+        spans = voiced_spans(rest, self._rate)
+        return moment + spans[0][0] / self._rate if spans else None
+
+    def _agent_stopped_after(self, moment: float) -> float | None:
+        """When the agent's voice, on at `moment`, went silent (for at least 0.2 s)."""
+        rest = bytes(self._heard.agent[round(moment * self._rate) * 2 :])
+        spans = voiced_spans(rest, self._rate, join_s=0.2)
+        if not spans or spans[0][0] > 0.2 * self._rate:
+            return moment
+        return moment + spans[0][1] / self._rate
+
+
+def read_wav(path: Path, rate: int) -> bytes:
+    """A WAV file as 16-bit mono PCM at `rate`. Raises PhoneError."""
+    try:
+        with wave.open(str(path), "rb") as wav:
+            if wav.getsampwidth() != 2:
+                raise PhoneError(f"{path}: {8 * wav.getsampwidth()} bits a sample; 16 are needed")
+            data = np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2").reshape(-1, wav.getnchannels())
+            own_rate = wav.getframerate()
+    except (OSError, EOFError, wave.Error) as error:
+        raise PhoneError(f"{path}: not a readable WAV file ({error})") from error
+    return resample_segment(data[:, 0].astype("<i2").tobytes(), own_rate, rate)

@@ -1,0 +1,81 @@
+"""A call's record for the terminal: the conversation and, turn by turn, where the time went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from voicebridge.trace.timeline import STAGES
+
+WIDTH = 44
+_COLOURS = {
+    "detected": "grey50", "transcript": "cyan", "rule": "magenta", "first_token": "yellow", "first_clause": "yellow",
+    "speech_ready": "green", "endpoint": "grey50", "sent": "blue", "audible": "blue",
+}
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Linear interpolation between the nearest ranks; values must not be empty."""
+    return float(np.percentile(np.asarray(values), share))
+
+
+def summary(gaps: Sequence[float]) -> str:
+    """`p50 0.41 s, p95 0.52 s over 12 turns`."""
+    if not gaps:
+        return "no turns"
+    p50, p95 = percentile(gaps, 50), percentile(gaps, 95)
+    return f"p50 {p50:.2f} s, p95 {p95:.2f} s over {len(gaps)} turn{'s' if len(gaps) != 1 else ''}"
+
+
+def show_call(console: Console, record: dict[str, Any]) -> None:
+    """The conversation with each turn's timeline."""
+    console.print(
+        f"[bold]call[/] {record['call_id']}  agent [bold]{record['agent']}[/]  {record['seconds']:.1f} s  "
+        f"ended by {record['ended_by']}, outcome {record['outcome']}"
+    )
+    for turn in record["turns"]:
+        _show_turn(console, turn)
+
+
+def _show_turn(console: Console, turn: dict[str, Any]) -> None:
+    console.print()
+    if turn["caller"]:
+        console.print(Text.assemble(("caller  ", "bold cyan"), turn["caller"]))
+    for said in turn["said"]:
+        if said["at"] is None:
+            continue
+        line = Text.assemble((f"{'agent' if said['kind'] != 'filler' else 'filler':<8}", "bold green"))
+        rest = said["text"][len(said["heard"]) :]
+        line.append(said["heard"].strip())
+        if rest.strip():
+            line.append(" " + rest.strip(), style="strike dim")
+        console.print(line)
+    if turn["gap_s"] is None:
+        return
+    who = turn["rule"] and f"rule {turn['rule']}" or turn["source"]
+    cut = ", interrupted by the caller" if turn["cut_off"] else ""
+    console.print(f"        [bold]{turn['gap_s'] * 1000:.0f} ms[/] to the answer, by {who}{cut}")
+    console.print(waterfall(turn))
+    for trouble in turn["troubles"]:
+        console.print(f"        [red]{trouble}[/]")
+
+
+def waterfall(turn: dict[str, Any]) -> Table:
+    """One row a stage: when it was reached, in ms from the caller's last voiced sample, and a bar."""
+    table = Table.grid(padding=(0, 1))
+    zero = turn["last_voice"]
+    reached = sorted((at - zero, name) for name, at in turn["marks"].items() if at is not None)
+    total = max(max((at for at, _ in reached), default=0.0), 0.001)
+    begin = 0.0
+    for at, name in reached:
+        end = max(begin, at)
+        left, right = round(begin / total * WIDTH), max(round(end / total * WIDTH), 1)
+        bar = Text(" " * min(left, right - 1) + "█" * max(1, right - min(left, right - 1)), style=_COLOURS.get(name, ""))
+        table.add_row("       ", Text(f"{at * 1000:5.0f}", justify="right"), bar, Text(STAGES[name], style="dim"))
+        begin = end
+    return table
