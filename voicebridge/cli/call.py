@@ -5,15 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import socket
-import subprocess
 import sys
-import tempfile
 import time
-import tomllib
-from collections.abc import Iterator, Sequence
-from importlib import resources
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +16,11 @@ from rich.console import Console
 
 from voicebridge.audio.resample import resample_segment
 from voicebridge.cli.run import config_option, settings_or_exit
+from voicebridge.cli.testcall import DaemonFailed, demo_lines, running_daemon, wait_for_record
 from voicebridge.config import DEFAULT_PORT, split_address, state_dir
 from voicebridge.phone import Heard, Line, Phone, PhoneError, read_wav
 from voicebridge.trace.render import show_call, summary
 from voicebridge.trace.store import CallStore
-
-RECORD_WAIT_S = 3.0
-READY_WAIT_S = 90.0
 
 
 @click.command()
@@ -66,7 +58,7 @@ def call(
     if save is not None:
         heard.save(save)
     store = CallStore(settings_or_exit(path).config.store.dir, keep_days=0)
-    _report(console, heard, _record(store, heard.call_id), as_json=as_json)
+    _report(console, heard, wait_for_record(store, heard.call_id), as_json=as_json)
     if not heard.arrivals:
         sys.exit(1)
 
@@ -91,16 +83,6 @@ async def _spoken(lines: Sequence[str], rate: int, barge_in: float | None, confi
         finally:
             await tts.stop()
     return [Line(Path(text).name if text.endswith(".wav") else text, made[text], barge_in) for text in lines]
-
-
-def _record(store: CallStore, call_id: str) -> dict[str, Any] | None:
-    """The daemon writes it when the call has ended; None where it keeps its store elsewhere."""
-    until = time.monotonic() + RECORD_WAIT_S
-    while time.monotonic() < until:
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            return store.read(call_id)
-        time.sleep(0.05)
-    return None
 
 
 def _outside(heard: Heard) -> list[dict[str, Any]]:
@@ -146,15 +128,15 @@ def demo(save: Path | None, as_json: bool) -> None:
     folder = state_dir() / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     target = save or folder / "call.wav"
-    with _daemon(console) as (port, state):
-        try:
-            heard = asyncio.run(
-                Phone("127.0.0.1", port, on_event=lambda text: console.print(f"  {text}", style="dim")).call(_demo_lines())
-            )
-        except PhoneError as error:
-            click.echo(f"voicebridge: {error}", err=True)
-            sys.exit(1)
-        record = _record(CallStore(state, keep_days=1), heard.call_id)
+    try:
+        heard, record = _demo_call(console)
+    except DaemonFailed as error:
+        click.echo(error.log, err=True)
+        click.echo(f"voicebridge: {error}; its log stands above", err=True)
+        sys.exit(1)
+    except PhoneError as error:
+        click.echo(f"voicebridge: {error}", err=True)
+        sys.exit(1)
     heard.save(target)
     console.print()
     _report(console, heard, record, as_json=as_json)
@@ -164,53 +146,11 @@ def demo(save: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _demo_lines() -> list[Line]:
-    with resources.as_file(resources.files("voicebridge") / "data" / "demo") as folder:
-        table = tomllib.loads((folder / "demo.toml").read_text(encoding="utf-8"))
-        return [
-            Line(entry["text"], read_wav(folder / entry["file"], 8_000), entry.get("barge_in_s"))
-            for entry in table["line"]
-        ]
-
-
-@contextlib.contextmanager
-def _daemon(console: Console) -> Iterator[tuple[int, Path]]:
-    """`voicebridge run` as a process of its own, with a store of its own; yields its port and its store."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory(prefix="voicebridge-demo-") as state:
-        log = Path(state) / "daemon.log"
-        with log.open("wb") as sink:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "voicebridge", "run", "--listen", f"127.0.0.1:{port}"],
-                env={**os.environ, "VOICEBRIDGE_STATE": state, "STATE_DIRECTORY": state},
-                stderr=sink,
-                stdout=sink,
-            )
-        try:
-            with console.status("starting the daemon and its engines ..."):
-                _await_port(process, port, log)
-            yield port, Path(state)
-        finally:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-            if process.poll() is None:
-                process.kill()
-
-
-def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    until = time.monotonic() + READY_WAIT_S
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            click.echo(log.read_text(errors="replace"), err=True)
-            click.echo(f"voicebridge: the daemon ended with {process.returncode}; its log stands above", err=True)
-            sys.exit(1)
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.2):
-            return
-        time.sleep(0.05)
-    click.echo(f"voicebridge: the daemon was not ready within {READY_WAIT_S:.0f} s; its log: {log}", err=True)
-    sys.exit(1)
-
-
+def _demo_call(console: Console) -> tuple[Heard, dict[str, Any] | None]:
+    """Raises DaemonFailed, PhoneError."""
+    with contextlib.ExitStack() as stack:
+        with console.status("starting the daemon and its engines ..."):
+            port, store = stack.enter_context(running_daemon())
+        phone = Phone("127.0.0.1", port, on_event=lambda text: console.print(f"  {text}", style="dim"))
+        heard = asyncio.run(phone.call(demo_lines()))
+        return heard, wait_for_record(CallStore(store, keep_days=1), heard.call_id)

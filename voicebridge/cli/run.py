@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import uvloop
 
-from voicebridge.config import ConfigError, Settings, load
+from voicebridge.config import ConfigError, Listen, Settings, is_loopback, load, split_address
 from voicebridge.plugins import PluginError
 
 config_option = click.option(
@@ -32,6 +32,7 @@ def settings_or_exit(path: Path | None) -> Settings:
 @config_option
 @click.option("--agent", help="The agent that answers, whatever the configuration says.")
 @click.option("--listen", metavar="HOST:PORT", help="Where AudioSocket connections are taken.")
+@click.option("--store", type=click.Path(path_type=Path, file_okay=False), help="Folder where calls are kept.")
 @click.option("--drain", type=click.FloatRange(min=0), default=0.0, help="Seconds that calls may go on at shutdown.")
 @click.option("--record/--no-record", default=None, help="Keep a stereo WAV a call (caller left, agent right).")
 @click.option("--event-log/--no-event-log", default=None, help="Keep each call's events, for `voicebridge replay`.")
@@ -39,12 +40,13 @@ def run(
     path: Path | None,
     agent: str | None,
     listen: str | None,
+    store: Path | None,
     drain: float,
     record: bool | None,
     event_log: bool | None,
 ) -> None:
     """Serve calls until SIGTERM or Ctrl-C."""
-    settings = overridden(settings_or_exit(path), agent, listen, record, event_log)
+    settings = overridden(settings_or_exit(path), agent, listen, record, event_log, store)
     try:
         uvloop.run(_serve(settings, drain))
     except (ConfigError, PluginError) as error:
@@ -53,7 +55,12 @@ def run(
 
 
 def overridden(
-    settings: Settings, agent: str | None, listen: str | None, record: bool | None, event_log: bool | None
+    settings: Settings,
+    agent: str | None,
+    listen: str | None,
+    record: bool | None,
+    event_log: bool | None,
+    store: Path | None = None,
 ) -> Settings:
     """The settings with what the command line says."""
     config = settings.config
@@ -71,8 +78,11 @@ def overridden(
         except (ValueError, ConfigError) as error:
             click.echo(f"voicebridge: --listen: {error}", err=True)
             sys.exit(2)
+        if is_loopback(split_address(listen)[0]):  # nobody else can reach it, and this machine may
+            changed = changed.model_copy(update={"allow": (*changed.allow, *Listen().allow)})
         config = config.model_copy(update={"listen": changed})
-    changes = {name: value for name, value in (("record_audio", record), ("event_log", event_log)) if value is not None}
+    wanted = {"record_audio": record, "event_log": event_log, "dir": store}
+    changes = {name: value for name, value in wanted.items() if value is not None}
     config = config.model_copy(update={"store": config.store.model_copy(update=changes)})
     return settings.model_copy(update={"config": config})
 

@@ -1,0 +1,98 @@
+"""What test calls are made of: a daemon to call, the recorded caller, and the record that the daemon writes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from voicebridge.phone import Line, read_wav
+from voicebridge.trace.store import CallStore
+
+RECORD_WAIT_S = 3.0
+READY_WAIT_S = 90.0
+STOP_WAIT_S = 10.0
+
+
+class DaemonFailed(Exception):
+    """The daemon did not come up; the text says how it ended, `log` is what it wrote."""
+
+    def __init__(self, text: str, log: str) -> None:
+        super().__init__(text)
+        self.log = log
+
+
+def demo_lines() -> list[Line]:
+    """The recorded caller of the demo, 8 kHz; the labels are the words."""
+    with resources.as_file(resources.files("voicebridge") / "data" / "demo") as folder:
+        table = tomllib.loads((folder / "demo.toml").read_text(encoding="utf-8"))
+        return [
+            Line(entry["text"], read_wav(folder / entry["file"], 8_000), entry.get("barge_in_s"))
+            for entry in table["line"]
+        ]
+
+
+def wait_for_record(store: CallStore, call_id: str) -> dict[str, Any] | None:
+    """The daemon writes it when the call has ended; None where it keeps its store elsewhere."""
+    until = time.monotonic() + RECORD_WAIT_S
+    while time.monotonic() < until:
+        with contextlib.suppress(FileNotFoundError, PermissionError, ValueError):
+            return store.read(call_id)
+        time.sleep(0.05)
+    return None
+
+
+@contextlib.contextmanager
+def running_daemon(config: Path | None = None) -> Iterator[tuple[int, Path]]:
+    """`voicebridge run` as a process of its own on a free port, with a store of its own; yields port and store.
+
+    Raises DaemonFailed where it does not come up. The process has ended when this returns.
+    """
+    port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="voicebridge-test-") as folder:
+        store, log = Path(folder) / "store", Path(folder) / "daemon.log"
+        argv = [sys.executable, "-m", "voicebridge", "run", "--listen", f"127.0.0.1:{port}", "--store", str(store)]
+        if config is not None:
+            argv += ["--config", str(config)]
+        with log.open("wb") as sink:
+            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink)
+        try:
+            _await_port(process, port, log)
+            yield port, store
+        finally:
+            _end(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    until = time.monotonic() + READY_WAIT_S
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise DaemonFailed(f"the daemon ended with {process.returncode}", log.read_text(errors="replace"))
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.2):
+            return
+        time.sleep(0.05)
+    raise DaemonFailed(f"the daemon was not ready within {READY_WAIT_S:.0f} s", log.read_text(errors="replace"))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_WAIT_S)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
