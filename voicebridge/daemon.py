@@ -19,6 +19,7 @@ from voicebridge.call.speech import Mouth
 from voicebridge.config import ConfigError, Settings, cache_dir, split_address
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.engines.base import Embedder, LlmEngine, SttEngine, TtsEngine
+from voicebridge.modelstore.catalogue import UnknownModel
 from voicebridge.pbx.asterisk.audiosocket import AudioSocketServer
 from voicebridge.pbx.leg import MediaLeg
 from voicebridge.trace.store import CallStore
@@ -29,21 +30,39 @@ PURGE_EVERY_S = 6 * 3600
 Progress = Callable[[str], None]
 
 
+def engines_in_use(settings: Settings) -> dict[str, str]:
+    """Kind and name of the engines that the agents need: no model without talk, no embeddings without examples."""
+    wanted = settings.config.engines
+    with_rules = any(rule.examples for agent in settings.agents.values() for rule in agent.rules)
+    with_model = any(agent.model_scope != "none" for agent in settings.agents.values())
+    used = {"stt": wanted.stt, "tts": wanted.tts}
+    if with_model and wanted.llm:
+        used["llm"] = wanted.llm
+    if with_rules and wanted.embed:
+        used["embed"] = wanted.embed
+    return used
+
+
+def make_engine(settings: Settings, kind: str, name: str) -> Any:
+    """Not started. Raises PluginError, and ConfigError where its options or its model are not usable."""
+    plugin = plugins.load(kind, name)
+    try:
+        return plugin.create(dict(settings.config.engines.options.get(name, {})))
+    except KeyError as error:
+        raise ConfigError(f"[engines.options.{name}]: {error.args[0]} is missing") from error
+    except (TypeError, ValueError, UnknownModel) as error:
+        raise ConfigError(f"[engines.options.{name}]: {error}") from error
+
+
 class Engines:
     """The engines of the settings, started side by side."""
 
     def __init__(self, settings: Settings) -> None:
-        wanted, options = settings.config.engines, settings.config.engines.options
-        with_rules = any(rule.examples for agent in settings.agents.values() for rule in agent.rules)
-        with_model = any(agent.model_scope != "none" for agent in settings.agents.values())
-
-        def make(kind: str, name: str) -> Any:
-            return plugins.load(kind, name).create(dict(options.get(name, {})))
-
-        self.stt: SttEngine = make("stt", wanted.stt)
-        self.tts: TtsEngine = make("tts", wanted.tts)
-        self.llm: LlmEngine | None = make("llm", wanted.llm) if with_model and wanted.llm else None
-        self.embed: Embedder | None = make("embed", wanted.embed) if with_rules and wanted.embed else None
+        made = {kind: make_engine(settings, kind, name) for kind, name in engines_in_use(settings).items()}
+        self.stt: SttEngine = made["stt"]
+        self.tts: TtsEngine = made["tts"]
+        self.llm: LlmEngine | None = made.get("llm")
+        self.embed: Embedder | None = made.get("embed")
 
     def all(self) -> dict[str, Any]:
         made = {"stt": self.stt, "tts": self.tts, "llm": self.llm, "embed": self.embed}
