@@ -78,8 +78,10 @@ class Ticker:
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
+        # The loop's clock is that of the beginning of its round (and uvloop's counts whole milliseconds): what was
+        # waited for behind other callbacks shows in the real one, which has the same zero.
         self.last_tick = time.monotonic()
-        self.lateness.note(max(0.0, now - self._due))
+        self.lateness.note(max(0.0, self.last_tick - self._due))
         for ticket, function in list(self._functions.items()):
             if ticket not in self._functions:
                 continue  # removed by one that ran before it in this tick
@@ -88,8 +90,10 @@ class Ticker:
             except Exception:  # noqa: BLE001 - one call's fault must not stop the clock of all others
                 log.exception("media clock: a call's tick failed; it is not called again")
                 self.remove(ticket)
+        if self._handle is None:
+            return  # stopped by one of them
         self._due += self.frame_s
-        behind = int((loop.time() - self._due) / self.frame_s)
+        behind = int((time.monotonic() - self._due) / self.frame_s)
         if behind > MAX_BACKLOG:
             self.lateness.skipped += behind
             self._due += behind * self.frame_s

@@ -67,19 +67,25 @@ Played = SegmentStarted | SegmentFinished | Drained
 class _Entry:
     segment: Segment
     marks: tuple[tuple[int, int, int], ...]
-    at: int = 0  # samples sent
+    at: int = 0  # samples sent, since the last rewind
+    furthest: int = 0  # samples sent before a rewind: what was heard stays heard
     started: bool = False
 
     @property
     def total(self) -> int:
         return len(self.segment.pcm) // SAMPLE_BYTES
 
+    def next(self, size: int) -> bytes:
+        """Up to `size` bytes that were not sent yet. Half a sample at the end is left out."""
+        begin = self.at * SAMPLE_BYTES
+        return self.segment.pcm[begin : min(begin + size, self.total * SAMPLE_BYTES)]
+
     def heard(self) -> str:
         """The words of which at least half was sent."""
-        end = 0
+        end, heard = 0, max(self.at, self.furthest)
         for index, (_, char_end, sample) in enumerate(self.marks):
             until = self.marks[index + 1][2] if index + 1 < len(self.marks) else self.total
-            if self.at < (sample + until) / 2 or self.at <= 0:
+            if heard < (sample + until) / 2 or heard <= 0:
                 break
             end = char_end
         return self.segment.text[:end]
@@ -93,7 +99,7 @@ class PlayoutLedger:
     paused: bool = False
     _queue: deque[_Entry] = field(default_factory=deque)
     _events: list[Played] = field(default_factory=list)
-    _fade: bool = False
+    _tail: bytes = b""  # of a voice that was cut: it fades within the next frame
 
     def __post_init__(self) -> None:
         self._frame = frame_bytes(self.rate)
@@ -114,13 +120,9 @@ class PlayoutLedger:
 
     def pop(self) -> bytes:
         """The next 20 ms: speech, or silence where there is none or we are paused."""
+        tail, self._tail = self._tail, b""
         if self.paused or not self._queue:
-            if self._fade and self._queue:
-                self._fade = False
-                entry = self._queue[0]
-                rest = entry.segment.pcm[entry.at * SAMPLE_BYTES :][: self._frame]
-                return fade_out(rest, self.rate).ljust(self._frame, b"\0") if entry.started else self._silence
-            return self._silence
+            return tail.ljust(self._frame, b"\0") if tail else self._silence
         frame = bytearray()
         while self._queue and len(frame) < self._frame:
             frame += self._take(self._frame - len(frame), offset_s=len(frame) / SAMPLE_BYTES / self.rate)
@@ -133,7 +135,7 @@ class PlayoutLedger:
         if not entry.started:
             entry.started = True
             self._events.append(self._started(entry.segment, offset_s))
-        part = entry.segment.pcm[entry.at * SAMPLE_BYTES :][:size]
+        part = entry.next(size)
         entry.at += len(part) // SAMPLE_BYTES
         if entry.at >= entry.total:
             self._queue.popleft()
@@ -153,26 +155,38 @@ class PlayoutLedger:
     def pause(self) -> None:
         """Silence from the next frame on (which fades within 5 ms), the place is kept."""
         if not self.paused:
-            self.paused = self._fade = True
+            self._fade()
+            self.paused = True
+
+    def _fade(self) -> None:
+        if self._queue and self._queue[0].started:
+            self._tail = fade_out(self._queue[0].next(self._frame), self.rate)
 
     def resume(self) -> None:
         """Go on, from the beginning of the word that was cut."""
-        self.paused = self._fade = False
+        if not self.paused:
+            return
+        self.paused = False
         if self._queue and self._queue[0].started:
             entry = self._queue[0]
+            entry.furthest = max(entry.furthest, entry.at)
             begun = [sample for _, _, sample in entry.marks if sample <= entry.at]
             if begun and entry.at - begun[-1] <= REWIND_LIMIT_S * self.rate:
                 entry.at = begun[-1]
 
     def flush(self) -> tuple[Heard, ...]:
-        """Forget what was not sent; tells, for what was cut or never begun, how much was heard."""
+        """Forget what was not sent; tells, for what was cut or never begun, how much was heard.
+
+        The voice fades within 5 ms of the next frame.
+        """
         cut = tuple(
             Heard(e.segment.id, e.segment.turn, e.segment.kind, e.heard() if e.started else "", complete=False)
             for e in self._queue
         )
-        # A frame is already on its way when the flush comes between two ticks: let it end softly.
+        if not self.paused:
+            self._fade()
         self._queue.clear()
-        self.paused = self._fade = False
+        self.paused = False
         return cut
 
 

@@ -20,6 +20,8 @@ from voicebridge.audio.pcm import SAMPLE_BYTES, frame_bytes
 log = logging.getLogger(__name__)
 
 FLUSH_S = 1.0
+MAX_WAITING = 30
+"""Flushes that wait for the disk: a recording that is further behind is given up before it fills the memory."""
 CHANNELS = 2
 
 
@@ -34,11 +36,13 @@ class Recorder:
         self._flush_bytes = round(FLUSH_S * rate) * SAMPLE_BYTES * CHANNELS
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recording")
         self._wav: wave.Wave_write | None = None
+        self._waiting = 0
         self._failed = False
+        self._closed = False
 
     def write(self, caller: bytes, agent: bytes) -> None:
         """20 ms of both sides; a shorter piece is filled with silence."""
-        if self._failed:
+        if self._failed or self._closed:
             return
         stereo = np.zeros((self._frame // SAMPLE_BYTES, CHANNELS), dtype="<i2")
         for channel, pcm in enumerate((caller, agent)):
@@ -50,9 +54,15 @@ class Recorder:
 
     def _flush(self) -> None:
         data, self._buffer = bytes(self._buffer), bytearray()
+        if self._waiting >= MAX_WAITING:
+            self._failed = True
+            log.error("recording %s stopped: the disk is %.0f s behind", self._path, self._waiting * FLUSH_S)
+            return
+        self._waiting += 1
         self._thread.submit(self._put, data)
 
     def _put(self, data: bytes) -> None:
+        self._waiting -= 1
         if self._failed:
             return
         try:
@@ -68,7 +78,10 @@ class Recorder:
             log.error("recording %s stopped: %s", self._path, error.strerror or error)  # noqa: TRY400
 
     async def close(self) -> None:
-        """Write what is left."""
+        """Write what is left. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         self._flush()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._finish)
         self._thread.shutdown(wait=False)

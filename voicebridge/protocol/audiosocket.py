@@ -115,7 +115,8 @@ class AudioSocketParser:
         self._broken: RemoteProtocolError | None = None
 
     def feed(self, data: bytes) -> None:
-        self._buffer += data
+        if self._broken is None:
+            self._buffer += data
 
     def next_event(self) -> Event | Literal[NeedData.NEED_DATA]:
         if self._broken is not None:
@@ -207,4 +208,6 @@ def hangup_frame() -> bytes:
 
 
 def error_frame(code: int) -> bytes:
+    if not 0 <= code <= 0xFF:
+        raise LocalProtocolError(f"error code {code} is no byte")
     return _frame(KIND_ERROR, bytes([code]))

@@ -21,8 +21,13 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Accept = Callable[["AudioSocketLeg"], LegListener | None]
 
 DEFAULT_RATE = 8_000
+RATES = (8_000, 16_000)
+"""What a call can be held at: an endpoint that brings another must be told to use slin or slin16."""
 STALLED_S = 5.0
 """A peer that reads nothing for so long is gone."""
+CLOSE_S = 1.0
+"""So long a peer may take to read what was sent before we closed."""
+STOP_S = 0.5
 BACKLOG_S = 1.0
 """More unsent audio than this is not worth sending."""
 
@@ -37,10 +42,13 @@ class AudioSocketLeg(asyncio.Protocol):
         self._listener: LegListener | None = None
         self._call_id: UUID | None = None
         self._rate = DEFAULT_RATE
+        self._rate_known = False
+        self._sending = False
         self._peer = "?"
-        self._last_heard = time.monotonic()
+        self._last_heard = self._connected_at = time.monotonic()
         self._stalled_since: float | None = None
         self._closing = ""
+        self._aborting: asyncio.TimerHandle | None = None
         self.frames_dropped = 0
         self.unknown_frames = 0
 
@@ -60,6 +68,10 @@ class AudioSocketLeg(asyncio.Protocol):
         return self._peer
 
     def send_audio(self, frame: bytes) -> None:
+        self._sending = self._rate_known = True
+        self._send(frame)
+
+    def _send(self, frame: bytes) -> None:
         transport = self._transport
         if transport is None or self._closing:
             return
@@ -77,7 +89,7 @@ class AudioSocketLeg(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         name = transport.get_extra_info("peername")
-        self._peer = f"{name[0]}:{name[1]}" if name else "?"
+        self._peer = _address_text(name[0], name[1]) if name else "?"
         if not self._server.admits(name[0] if name else ""):
             log.warning("peer=%s refused: not in the allow-list, or too many connections", self._peer)
             transport.abort()
@@ -108,9 +120,7 @@ class AudioSocketLeg(asyncio.Protocol):
     def _take(self, event: wire.Event) -> None:
         match event:
             case wire.Audio() if self._listener is not None:
-                self._rate = event.rate
-                if event.pcm:
-                    self._listener.on_audio(event.pcm, event.rate)
+                self._hear(event, self._listener)
             case wire.CallId():
                 self._identify(event.uuid)
             case wire.Dtmf() if self._listener is not None:
@@ -125,27 +135,42 @@ class AudioSocketLeg(asyncio.Protocol):
             case _:
                 pass
 
+    def _hear(self, audio: wire.Audio, listener: LegListener) -> None:
+        if not self._rate_known:  # what the call begins with it goes on with
+            if audio.rate not in RATES:
+                log.warning("call=%s peer=%s closed: sends %d Hz, which no call takes", self._call_id, self._peer, audio.rate)
+                self._close("error", say_goodbye=True)
+                return
+            self._rate, self._rate_known = audio.rate, True
+        if audio.pcm:
+            listener.on_audio(audio.pcm, audio.rate)
+
     def _identify(self, call_id: UUID) -> None:
         self._call_id = call_id
         self._listener = self._server.accept(self)
         if self._listener is None:
             self._close("local", say_goodbye=True)
 
+    def eof_received(self) -> None:
+        """The peer has nothing more to send: no call. One that doesn't read what we owe it is aborted, too."""
+        self._close("dropped")
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.closed(self)
         self._transport = None
+        if self._aborting is not None:
+            self._aborting.cancel()
         self._tell_closed(self._closing or "dropped")
 
     def watch(self, now: float, *, handshake_s: float, idle_s: float) -> None:
         """Once a tick: nobody may keep a connection without saying who he is, or say nothing for ever."""
-        quiet = now - self._last_heard
+        if not self._sending:
+            self._send(bytes(frame_bytes(self._rate)))
         if self._call_id is None:
-            if quiet > handshake_s:
+            if now - self._connected_at > handshake_s:
                 log.warning("peer=%s closed: no call id within %.0f s", self._peer, handshake_s)
                 self._close("error")
-            else:
-                self.send_audio(bytes(frame_bytes(DEFAULT_RATE)))
-        elif quiet > idle_s:
+        elif now - self._last_heard > idle_s:
             log.warning("call=%s peer=%s closed: nothing received for %.0f s", self._call_id, self._peer, idle_s)
             self._close("dropped")
 
@@ -168,9 +193,9 @@ class AudioSocketLeg(asyncio.Protocol):
             self._transport.abort()
         else:
             self._transport.close()
-            asyncio.get_running_loop().call_later(1.0, self._abort_if_open)
+            self._aborting = asyncio.get_running_loop().call_later(CLOSE_S, self.abort)
 
-    def _abort_if_open(self) -> None:
+    def abort(self) -> None:
         """A peer that does not read must not keep a closed connection's buffer for ever."""
         if self._transport is not None:
             self._transport.abort()
@@ -179,6 +204,10 @@ class AudioSocketLeg(asyncio.Protocol):
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.on_closed(reason)
+
+
+def _address_text(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class AudioSocketServer:
@@ -204,6 +233,7 @@ class AudioSocketServer:
         self._max = max_calls
         self._legs: set[AudioSocketLeg] = set()
         self._server: asyncio.Server | None = None
+        self._stopping = False
         self._ticket: int | None = None
 
     @property
@@ -223,20 +253,24 @@ class AudioSocketServer:
         self._ticket = self._ticker.add(self._watch)
 
     async def stop(self) -> None:
+        self._stopping = True
         if self._ticket is not None:
             self._ticker.remove(self._ticket)
         if self._server is not None:
             self._server.close()
         for leg in list(self._legs):
             leg.hang_up()
-        for _ in range(50):
+        for _ in range(round(STOP_S / 0.02)):
             if not self._legs:
-                break
+                return
             await asyncio.sleep(0.02)
+        for leg in list(self._legs):
+            leg.abort()
+        await asyncio.sleep(0)  # for their `connection_lost`
 
     def admits(self, host: str) -> bool:
         """Whether a connection from there may be served."""
-        if len(self._legs) >= self._max:
+        if self._stopping or len(self._legs) >= self._max:
             return False
         try:
             address = ipaddress.ip_address(host.partition("%")[0])

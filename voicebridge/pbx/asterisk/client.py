@@ -44,18 +44,25 @@ class AudioSocketClient(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed(data)
-        for event in self._parser.events():
-            match event:
-                case wire.Audio():
-                    self._on_audio(event.pcm, event.rate)
-                case wire.Hangup():
-                    self._reason = "hangup"
-                    self.close()
-                case wire.PeerError():
-                    self._reason = "error"
-                    self.close()
-                case _:
-                    pass
+        try:
+            for event in self._parser.events():
+                self._take(event)
+        except wire.RemoteProtocolError:
+            self._reason = "error"
+            self.close()
+
+    def _take(self, event: wire.Event) -> None:
+        match event:
+            case wire.Audio():
+                self._on_audio(event.pcm, event.rate)
+            case wire.Hangup():
+                self._reason = "hangup"
+                self.close()
+            case wire.PeerError():
+                self._reason = "error"
+                self.close()
+            case _:
+                pass
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
