@@ -1,0 +1,96 @@
+"""Sentence embeddings by llama.cpp's server in a worker process of its own (all-MiniLM-L6-v2 by default)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from voicebridge.engines.base import EngineError
+from voicebridge.engines.chat_http import HttpTrouble
+from voicebridge.engines.llama_server import LlamaHost, model_path
+
+DEFAULT_MODEL = "minilm-l6-v2"
+CONTEXT = 256
+"""Tokens a sentence; longer ones are cut, in characters, before they are sent."""
+MAX_CHARS = 600
+BATCH = 32
+RETRY_S = 0.03
+
+
+class EmbedderPlugin:
+    """Options: `model` (file or catalogue name), `threads`, `nice`."""
+
+    name = "minilm"
+    kind: Literal["embed"] = "embed"
+
+    def create(self, options: Mapping[str, Any]) -> LlamaEmbedder:
+        return LlamaEmbedder(self.name, options)
+
+
+class LlamaEmbedder:
+    """An Embedder."""
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        self.name = name
+        served = {
+            "model": str(model_path(name, options, DEFAULT_MODEL)),
+            "task": "embed",
+            "slots": 2,
+            "context": CONTEXT,
+            "threads": int(options.get("threads", 1)),
+        }
+        self.host = LlamaHost(name, served, nice=int(options.get("nice", 5)))
+
+    @property
+    def ready(self) -> bool:
+        return self.host.ready
+
+    async def start(self) -> None:
+        await self.host.start()
+
+    async def stop(self) -> None:
+        await self.host.stop()
+
+    async def embed(self, texts: Sequence[str], *, give_up: float) -> list[list[float]]:
+        vectors: list[list[float]] = []
+        try:
+            async with asyncio.timeout(give_up - time.monotonic()):
+                for at in range(0, len(texts), BATCH):
+                    vectors += await self._batch([text[:MAX_CHARS] or " " for text in texts[at : at + BATCH]])
+        except TimeoutError as error:
+            raise EngineError("embed", self.name, "timeout") from error
+        return vectors
+
+    async def _batch(self, texts: list[str]) -> list[list[float]]:
+        """Tries for as long as its caller lets it."""
+        while True:
+            try:
+                answer = await self.host.http.post("/v1/embeddings", {"input": texts})
+                return _vectors(answer, len(texts))
+            except HttpTrouble as error:
+                if error.cause in ("refused", "garbage"):
+                    raise EngineError("embed", self.name, error.cause, error.detail) from error
+            await asyncio.sleep(RETRY_S)
+
+
+def _vectors(answer: Any, count: int) -> list[list[float]]:
+    """OpenAI's embeddings, in the order asked for, each of length 1. Raises HttpTrouble."""
+    try:
+        rows = sorted(answer["data"], key=lambda row: row["index"])
+        vectors = [[float(value) for value in row["embedding"]] for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise HttpTrouble("garbage", "not embeddings") from error
+    if len(vectors) != count:
+        raise HttpTrouble("garbage", f"{len(vectors)} vectors for {count} texts")
+    return [_unit(vector) for vector in vectors]
+
+
+def _unit(vector: list[float]) -> list[float]:
+    length = math.sqrt(sum(value * value for value in vector)) or 1.0
+    return [value / length for value in vector]
+
+
+ENGINE = EmbedderPlugin()
