@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,9 @@ def fetch(
 
 def _from_first_source(model: Model, target: Path, progress: Progress, mirror: Path | None) -> None:
     failures = []
+    if mirror is not None and (mirror / model.file).is_file():
+        _place(model, Source(type="url", sha256=model.sha256, size=model.size), mirror / model.file, target)
+        return
     for source in model.source:
         try:
             download = _download(source, target.parent, progress, mirror)
@@ -70,9 +74,10 @@ def _from_first_source(model: Model, target: Path, progress: Progress, mirror: P
             download.unlink(missing_ok=True)
         return
     tried = "\n".join(failures) or "  no sources"
+    names = [*(source.download_name for source in model.source), model.file]
     raise FetchError(
         f"{model.name} could not be fetched. Tried:\n{tried}\n"
-        f"On a machine without access, put {', '.join(s.download_name for s in model.source)} into a folder and run: "
+        f"On a machine without access, put {' or '.join(names)} into a folder and run: "
         f"voicebridge models fetch {model.name} --from FOLDER"
     )
 
@@ -93,15 +98,17 @@ def _download(source: Source, folder: Path, progress: Progress, mirror: Path | N
         _check(found, source.sha256)
         return found
     part = folder / (source.download_name + ".part")
-    done = folder / source.download_name
+    done = folder / (source.download_name + ".done")  # a name of its own: the model's file may be called the same
     if done.is_file() and sha256_of(done) == source.sha256:
         return done
-    url = source.url or _index_url(source)
-    _get(url, part, source.size, progress)
+    resumed = part.exists()
+    _get(source.url or _index_url(source), part, source.size, progress)
     try:
         _check(part, source.sha256)
     except FetchError:
         part.unlink()
+        if resumed:  # what an earlier run had left may have been the damage
+            return _download(source, folder, progress, mirror)
         raise
     part.replace(done)
     return done
@@ -135,7 +142,8 @@ def _get(url: str, part: Path, size: int, progress: Progress) -> None:
     if have == size:
         return
     headers = {"Range": f"bytes={have}-"} if have else {}
-    verify: bool | str = os.environ.get("PIP_CERT") or True
+    own_ca = os.environ.get("PIP_CERT")
+    verify = ssl.create_default_context(cafile=own_ca) if own_ca else True
     with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True, verify=verify) as answer:
         answer.raise_for_status()
         if answer.status_code != 206:
