@@ -2,16 +2,143 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.text import Text
 
-from voicebridge.cli.run import config_option, settings_or_exit
+from voicebridge.cli.checks import engines, listening, machine, selfcall
+from voicebridge.cli.checks.finding import Finding, Tell, timed
+from voicebridge.cli.run import config_option
+from voicebridge.config import ConfigError, Settings, load
+
+BAD_CONFIG = 2
+STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "skip": "dim"}
+CHECK_WIDTH = 22
+INDENT = " " * 6
+NEEDED = frozenset({"packages", "plug-ins", "models", "engine"})
+"""Checks without which a daemon that we start could not answer a call."""
 
 
 @click.command()
 @config_option
-def doctor(path: Path | None) -> None:
-    """Check the configuration."""
-    settings = settings_or_exit(path)
-    click.echo(f"ok    configuration: {settings.source}")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of {check, state, found, cure, seconds}.")
+@click.option("--call/--no-call", default=True, show_default=True, help="Make a test call (some 15 s).")
+def doctor(path: Path | None, as_json: bool, call: bool) -> None:
+    """Check this machine: what a daemon needs, each engine with its time, and a test call.
+
+    Nothing but the cache is changed. A running daemon is not disturbed: it gets one more call. For monitoring: exit code 0 nothing
+    failed (there may be warnings), 1 something failed, 2 the configuration cannot be used.
+    """
+    console = Console(highlight=False, soft_wrap=True, quiet=as_json)
+    findings = []
+    with _quiet_log(), _status(console) as tell:
+        for finding in examine(path, call=call, tell=tell):
+            findings.append(finding)
+            console.print(line(finding))
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        console.print(Text(verdict(findings), "bold"))
+    sys.exit(exit_code(findings))
+
+
+def examine(path: Path | None, *, call: bool, tell: Tell) -> Iterator[Finding]:
+    """All checks in order, each as soon as it is known."""
+    tell("reading the configuration")
+    try:
+        settings = load(path)
+    except ConfigError as error:
+        for text in str(error).splitlines():
+            yield Finding("configuration", "fail", text, "correct it and run doctor again")
+        return
+    failed: set[str] = set()
+    for finding in timed(_checks(settings, path, call, tell, failed)):
+        if finding.state == "fail":
+            failed.add(finding.check.split()[0].rstrip(":"))
+        yield finding
+
+
+def _checks(
+    settings: Settings, path: Path | None, call: bool, tell: Tell, failed: set[str]
+) -> Iterator[Finding]:
+    """`failed` names the checks that failed so far: what cannot work after these is not tried."""
+    yield from machine.configuration(settings)
+    yield from machine.python()
+    tell("looking at packages and models")
+    for check in (machine.packages, machine.engine_plugins, machine.models, machine.folders, listening.exposure):
+        yield from check(settings)
+    tell("looking at the port")
+    seen = listening.look(settings)
+    yield from listening.port(settings, seen)
+    serves = seen.holder == "voicebridge"
+    if serves:
+        yield Finding("engines", "skip", "the daemon has started its own; the test call uses them")
+    elif "packages" in failed:
+        yield Finding("engines", "skip", "not started: packages are missing")
+    else:
+        yield from asyncio.run(engines.check(settings, tell))
+    if not call:
+        yield Finding("self-call", "skip", "not wanted (--no-call)")
+    elif not serves and (broken := failed & NEEDED):
+        yield Finding("self-call", "skip", f"not made while these fail: {', '.join(sorted(broken))}")
+    else:
+        yield from selfcall.check(settings, path, seen, tell)
+
+
+# ---- showing
+
+
+def line(finding: Finding) -> Text:
+    """`FAIL  models   smollm2 is missing`, and below it the cure."""
+    shown = finding.state.upper() if finding.state == "fail" else finding.state
+    text = Text.assemble((f"{shown:<6}", STYLES[finding.state]), (f"{finding.check:<{CHECK_WIDTH}}", "bold"))
+    text.append(finding.found)
+    if finding.cure:
+        text.append(f"\n{INDENT}{'':<{CHECK_WIDTH}}-> {finding.cure}", "cyan")
+    return text
+
+
+def verdict(findings: list[Finding]) -> str:
+    failures, warnings = (sum(finding.state == state for finding in findings) for state in ("fail", "warn"))
+    if not failures and not warnings:
+        return "all is well"
+    parts = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in ((failures, "failure"), (warnings, "warning")) if n]
+    return ", ".join(parts)
+
+
+def exit_code(findings: list[Finding]) -> int:
+    failed = {finding.check for finding in findings if finding.state == "fail"}
+    return BAD_CONFIG if "configuration" in failed else 1 if failed else 0
+
+
+@contextmanager
+def _status(console: Console) -> Iterator[Callable[[str], None]]:
+    """What is being done, on a terminal only."""
+    if not console.is_terminal or console.quiet:
+        yield lambda text: None
+        return
+    with console.status("...") as status:
+        yield lambda text: status.update(f"{text} ...")
+
+
+@contextmanager
+def _quiet_log() -> Iterator[None]:
+    """The engines' log lines would stand between the findings; --log-level debug shows them."""
+    log = logging.getLogger("voicebridge")
+    before = log.propagate, log.handlers[:]
+    if logging.getLogger().level > logging.DEBUG:
+        log.propagate = False
+        log.addHandler(logging.NullHandler())
+    try:
+        yield
+    finally:
+        log.propagate, log.handlers[:] = before

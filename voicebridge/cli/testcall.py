@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from voicebridge.engines.supervisor import LAUNCHER
 from voicebridge.phone import Line, read_wav
 from voicebridge.trace.store import CallStore
 
@@ -40,6 +42,11 @@ def demo_lines() -> list[Line]:
         ]
 
 
+def recorded_sentence() -> Line:
+    """One question of the demo's caller, for trying things out."""
+    return demo_lines()[1]
+
+
 def wait_for_record(store: CallStore, call_id: str) -> dict[str, Any] | None:
     """The daemon writes it when the call has ended; None where it keeps its store elsewhere."""
     until = time.monotonic() + RECORD_WAIT_S
@@ -51,15 +58,17 @@ def wait_for_record(store: CallStore, call_id: str) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def running_daemon(config: Path | None = None) -> Iterator[tuple[int, Path]]:
-    """`voicebridge run` as a process of its own on a free port, with a store of its own; yields port and store.
+def running_daemon(config: Path | None = None, options: Sequence[str] = ()) -> Iterator[tuple[int, Path]]:
+    """`voicebridge run OPTIONS` as a process on a free port, with a store of its own; yields port and store.
 
     Raises DaemonFailed where it does not come up. The process has ended when this returns.
     """
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="voicebridge-test-") as folder:
         store, log = Path(folder) / "store", Path(folder) / "daemon.log"
-        argv = [sys.executable, "-m", "voicebridge", "run", "--listen", f"127.0.0.1:{port}", "--store", str(store)]
+        argv = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), "0"]  # it ends when we are killed
+        argv += [sys.executable, "-m", "voicebridge", "run", "--listen", f"127.0.0.1:{port}", "--store", str(store)]
+        argv += options
         if config is not None:
             argv += ["--config", str(config)]
         with log.open("wb") as sink:

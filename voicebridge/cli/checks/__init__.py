@@ -1,0 +1,1 @@
+"""The checks of `voicebridge doctor`. Each yields findings and changes nothing on the machine."""

@@ -1,0 +1,196 @@
+"""Every configured engine started and asked one small thing, with its time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+from voicebridge.cli.checks.finding import Finding, State, Tell
+from voicebridge.cli.testcall import recorded_sentence
+from voicebridge.config import ConfigError, Settings
+from voicebridge.conversation.agent import AgentSpec
+from voicebridge.conversation.commands import ChatMessage
+from voicebridge.daemon import engines_in_use, make_engine
+from voicebridge.engines.base import EngineError, Voice
+from voicebridge.plugins import PluginError
+
+READY_S = 60.0
+ANSWER_S = 20.0
+CRASHES = 3
+"""Restarts of a worker after which nothing better is to be expected."""
+SENTENCE = "Good morning. This is a short test of the voice."
+RATE = 8_000
+WORDS_RIGHT = 0.6
+# Of the time a caller has to wait for, what one engine may take; above that the answer cannot come in time.
+STT_SLOW, TTS_SLOW = 0.35, 0.5  # of the speech's own length
+FIRST_TOKEN_SLOW_S = 0.75
+EMBED_SLOW_S = 0.2
+BUSY = "is the machine busy (uptime, top)? Otherwise a smaller model, or an engine on another machine"
+
+WRONG = "is it made for the agent's language, and its model whole (voicebridge models verify)?"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an engine made of its request; `slow` where a caller would have to wait."""
+
+    found: str
+    slow: bool = False
+    wrong: bool = False
+
+
+async def check(settings: Settings, tell: Tell) -> list[Finding]:
+    """One finding an engine. None is left running."""
+    made: dict[str, Any] = {}
+    findings: list[Finding] = []
+    for kind, name in engines_in_use(settings).items():
+        try:
+            made[kind] = make_engine(settings, kind, name)
+        except (ConfigError, PluginError) as error:
+            text, _, cure = str(error).partition("; run: ")
+            cure = cure or f"[engines] {kind} and [engines.options.{name}]"
+            findings.append(Finding(f"engine {kind}", "fail", text, cure))
+    tell("starting engines: " + ", ".join(engine.name for engine in made.values()))
+    began = time.monotonic()
+    try:
+        with last_warnings() as warnings:
+            await asyncio.gather(*(engine.start() for engine in made.values()))
+            ready = await asyncio.gather(*(_ready_after(engine, began) for engine in made.values()))
+            for (kind, engine), seconds in zip(made.items(), ready, strict=True):
+                tell(f"asking {engine.name}")
+                findings.append(await _judge(settings, kind, engine, seconds, warnings))
+    finally:
+        await asyncio.gather(*(engine.stop() for engine in made.values()), return_exceptions=True)
+    return sorted(findings, key=lambda finding: list(_REQUESTS).index(finding.check.split()[1]))
+
+
+async def _ready_after(engine: Any, began: float) -> float | None:
+    """Seconds until it was ready; None where it will not be."""
+    worker = getattr(getattr(engine, "host", None), "worker", None)
+    while not engine.ready:
+        if time.monotonic() - began > READY_S or getattr(worker, "restarts", 0) >= CRASHES:
+            return None
+        await asyncio.sleep(0.02)
+    return time.monotonic() - began
+
+
+async def _judge(
+    settings: Settings, kind: str, engine: Any, ready_s: float | None, warnings: dict[str, str]
+) -> Finding:
+    check = f"engine {kind}"
+    cure = f"voicebridge --log-level debug doctor shows all of it; [engines.options.{engine.name}]"
+    asked = time.monotonic()
+    if ready_s is None:
+        where = getattr(getattr(getattr(engine, "host", None), "address", None), "uri", "")
+        why = warnings.get(engine.name) or ("nothing answers at " + where if where.startswith("tcp") else "")
+        return Finding(check, "fail", f"{engine.name} does not get ready" + (f": {why}" if why else ""), cure)
+    try:
+        answer = await _REQUESTS[kind](engine, settings.default_agent)
+    except EngineError as error:
+        return Finding(check, "fail", str(error), cure, round(time.monotonic() - asked, 3))
+    state: State = "warn" if answer.slow or answer.wrong else "ok"
+    cure = WRONG if answer.wrong else BUSY if answer.slow else ""
+    found = f"{engine.name} ready after {ready_s:.1f} s; {answer.found}"
+    return Finding(check, state, found, cure, round(ready_s + time.monotonic() - asked, 3))
+
+
+# ---- one small request a kind
+
+
+async def _transcribe(engine: Any, agent: AgentSpec) -> Answer:
+    line = recorded_sentence()
+    session = engine.session(rate=RATE, language=agent.language)
+    try:
+        session.begin(1)
+        session.feed(line.pcm)
+        now = time.monotonic()
+        transcript = await session.transcribe(deadline=now, give_up=now + ANSWER_S)
+        took = time.monotonic() - now
+    finally:
+        await session.close()
+    length = len(line.pcm) / 2 / RATE
+    right = words_right(line.label, transcript.text)
+    english = agent.language.lower().startswith("en")
+    found = f"{length:.1f} s of speech in {took * 1000:.0f} ms ({took / length:.2g} x real time)"
+    if english:
+        found += f", {right:.0%} of the words right"
+    return Answer(found, slow=took / length > STT_SLOW, wrong=english and right < WORDS_RIGHT)
+
+
+async def _synthesize(engine: Any, agent: AgentSpec) -> Answer:
+    now = time.monotonic()
+    voice = Voice(agent.voice, agent.language, agent.speed)
+    speech = await engine.synthesize(SENTENCE, voice=voice, deadline=now, give_up=now + ANSWER_S)
+    took, length = time.monotonic() - now, len(speech.pcm) / 2 / speech.rate
+    if not length:
+        return Answer("but it says nothing", wrong=True)
+    found = f"{length:.1f} s of speech in {took * 1000:.0f} ms ({took / length:.2g} x real time)"
+    return Answer(found, slow=took / length > TTS_SLOW)
+
+
+async def _generate(engine: Any, agent: AgentSpec) -> Answer:
+    session = engine.session(agent="doctor")
+    now, first, pieces = time.monotonic(), 0.0, 0
+    messages = (ChatMessage("system", "You answer in one short sentence."), ChatMessage("user", "Good morning."))
+    try:
+        async with aclosing(session.generate(messages, max_tokens=8, deadline=now, give_up=now + ANSWER_S)) as stream:
+            async for _ in stream:
+                first = first or time.monotonic() - now
+                pieces += 1
+    finally:
+        await session.close()
+    if not pieces:
+        return Answer("but it generates nothing", wrong=True)
+    took = time.monotonic() - now
+    rate = f", then {(pieces - 1) / (took - first):.0f} a second" if pieces > 1 and took > first else ""
+    return Answer(f"first token after {first * 1000:.0f} ms{rate}", slow=first > FIRST_TOKEN_SLOW_S)
+
+
+async def _embed(engine: Any, agent: AgentSpec) -> Answer:
+    now = time.monotonic()
+    (vector,) = await engine.embed([SENTENCE], give_up=now + ANSWER_S)
+    took = time.monotonic() - now
+    return Answer(f"a sentence in {took * 1000:.0f} ms ({len(vector)} dimensions)", slow=took > EMBED_SLOW_S)
+
+
+_REQUESTS: dict[str, Callable[[Any, AgentSpec], Awaitable[Answer]]] = {
+    "stt": _transcribe,
+    "llm": _generate,
+    "tts": _synthesize,
+    "embed": _embed,
+}
+
+
+def words_right(expected: str, heard: str) -> float:
+    """The share of the expected words that were heard, in their order."""
+    wanted, got = (re.findall(r"[\w']+", text.lower()) for text in (expected, heard))
+    blocks = SequenceMatcher(None, wanted, got, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks) / max(1, len(wanted))
+
+
+@contextmanager
+def last_warnings() -> Iterator[dict[str, str]]:
+    """Why a worker does not start, by its name: its last error, or else the last warning about it."""
+    texts: dict[str, str] = {}
+    levels: dict[str, int] = {}
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            match = re.match(r"worker (\w+): (.*)", record.getMessage())
+            if match and record.levelno >= levels.get(match[1], 0):
+                levels[match[1]], texts[match[1]] = record.levelno, match[2]
+
+    handler = Keep(logging.WARNING)
+    logger = logging.getLogger("voicebridge.engines")
+    logger.addHandler(handler)
+    try:
+        yield texts
+    finally:
+        logger.removeHandler(handler)

