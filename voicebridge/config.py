@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import os
 import re
 import tomllib
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError, field_validator
 
 from voicebridge.conversation.agent import AgentSpec
 
@@ -26,14 +28,19 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """One message for both families, where pydantic would give two."""
+    return ipaddress.ip_network(value)
+
+
+Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, PlainValidator(_network)]
+
+
 class Listen(_Strict):
     """Where PBXs connect. Beyond loopback only with an allow-list."""
 
     audiosocket: str = f"127.0.0.1:{DEFAULT_PORT}"
-    allow: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = (
-        ipaddress.ip_network("127.0.0.0/8"),
-        ipaddress.ip_network("::1/128"),
-    )
+    allow: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
     handshake_s: float = Field(default=5.0, gt=0, le=60)
     max_calls: int = Field(default=50, ge=1)
 
@@ -135,17 +142,21 @@ def load(path: Path | None = None) -> Settings:
         return Settings(config=Config(), agents=_embedded_agents(), source="embedded profile")
     table, text = _read(path)
     config = _validated(TypeAdapter(Config), table, path, text)
-    config.listen.check_exposure("allow" in table.get("listen", {}))
+    try:
+        config.listen.check_exposure("allow" in table.get("listen", {}))
+    except ConfigError as error:
+        raise ConfigError(f"{_place(path, text, ('listen', 'audiosocket'))}: {error}") from None
     agents = _embedded_agents()
-    folder = config.agents_dir or path.parent / "agents"
-    if not folder.is_absolute():
-        folder = path.parent / folder
+    folder = path.parent / (config.agents_dir or "agents")
+    if config.agents_dir is not None and not folder.is_dir():
+        raise ConfigError(f"{_place(path, text, ('agents_dir',))}: agents_dir: there is no folder {folder}")
     for file in sorted(folder.glob("*.toml")):
         agent = load_agent(file)
         agents[agent.name] = agent
     if config.default_agent not in agents:
         known = ", ".join(sorted(agents))
-        raise ConfigError(f"{path}: default_agent = {config.default_agent!r} is none of the agents: {known}")
+        place = _place(path, text, ("default_agent",))
+        raise ConfigError(f"{place}: default_agent: {config.default_agent!r} is none of the agents: {known}")
     return Settings(config=config, agents=agents, source=str(path))
 
 
@@ -153,11 +164,29 @@ def load_agent(path: Path) -> AgentSpec:
     table, text = _read(path)
     table.setdefault("name", path.stem)
     agent: AgentSpec = _validated(TypeAdapter(AgentSpec), table, path, text)
-    names = [rule.name for rule in agent.rules]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"{path}: two rules are called {name!r}")
+    problems = [f"{_place(path, text, loc)}: {problem}" for loc, problem in _agent_problems(agent)]
+    if problems:
+        raise ConfigError("\n".join(problems))
     return agent
+
+
+def _agent_problems(agent: AgentSpec) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """What no type tells: (where, what)."""
+    if not 0.2 <= agent.speed <= 5:
+        yield ("speed",), f"speed: {agent.speed} is not between 0.2 and 5"
+    for limit, value in dataclasses.asdict(agent.limits).items():
+        if not 0 < value < 1e6 and (limit, value) != ("no_input_limit", 0):
+            yield ("limits", limit), f"limits.{limit}: {value} is not above 0"
+    seen: set[str] = set()
+    for index, rule in enumerate(agent.rules):
+        here = ("rules", index, "name")
+        if rule.name in seen:
+            yield here, f"rules.name: two rules are called {rule.name!r}"
+        seen.add(rule.name)
+        if not rule.examples and not rule.dtmf:
+            yield here, f"rules.examples: rule {rule.name!r} has neither examples nor a key (dtmf): nothing leads to it"
+        if rule.action == "say" and not rule.say:
+            yield here, f"rules.say: rule {rule.name!r} has nothing to say"
 
 
 def _embedded_agents() -> dict[str, AgentSpec]:
@@ -177,7 +206,9 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
     try:
         return tomllib.loads(text), text
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is not TOML: {error}") from error
+        line = re.search(r"at line (\d+)", str(error))
+        place = f"{path}:{line.group(1)}" if line else str(path)
+        raise ConfigError(f"{place}: is not TOML: {error}") from error
 
 
 def _validated(adapter: TypeAdapter[Any], table: dict[str, Any], path: Path, text: str) -> Any:
@@ -187,10 +218,14 @@ def _validated(adapter: TypeAdapter[Any], table: dict[str, Any], path: Path, tex
         lines = []
         for problem in error.errors():
             keys = [part for part in problem["loc"] if isinstance(part, str)]
-            at = _line_of(text, problem["loc"])
-            place = f"{path}:{at}" if at else str(path)
-            lines.append(f"{place}: {'.'.join(keys) or 'file'}: {problem['msg']}")
+            lines.append(f"{_place(path, text, problem['loc'])}: {'.'.join(keys) or 'file'}: {problem['msg']}")
         raise ConfigError("\n".join(lines)) from None
+
+
+def _place(path: Path, text: str, loc: tuple[int | str, ...]) -> str:
+    """`file:line`, or the file alone where the key is nowhere in it."""
+    at = _line_of(text, loc)
+    return f"{path}:{at}" if at else str(path)
 
 
 def _line_of(text: str, loc: tuple[int | str, ...]) -> int | None:
@@ -207,8 +242,12 @@ def _line_of(text: str, loc: tuple[int | str, ...]) -> int | None:
             if table == ".".join(keys) or (len(keys) > 1 and table == ".".join(keys[:-1])):
                 best = best or number
         wanted = not table if len(keys) == 1 else table == ".".join(keys[:-1])
-        if wanted and (not counts or not table or seen in (-1, counts[0])) and re.match(
-            rf"\s*\"?{re.escape(keys[-1])}\"?\s*=", line
-        ):
+        if wanted and (not counts or not table or seen in (-1, counts[0])) and _sets(line, keys[-1]):
             return number
+        if not table and len(keys) > 1 and (_sets(line, ".".join(keys)) or _sets(line, keys[0])):
+            best = best or number  # a dotted key, or an inline table
     return best
+
+
+def _sets(line: str, key: str) -> bool:
+    return re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line) is not None

@@ -12,6 +12,8 @@ GROUPS = {
     "embed": "voicebridge.embed",
 }
 
+OURS = "voicebridge-pbx"
+
 
 class PluginError(Exception):
     """No such plug-in, or one that cannot be loaded; the text names the package and the cure."""
@@ -31,8 +33,6 @@ def load(kind: str, name: str) -> Any:
     package = point.dist.name if point.dist is not None else point.module
     try:
         return point.load()
-    except ImportError as error:
-        raise PluginError(
-            f"{kind} engine {name!r} of package {package} does not load: {error}. "
-            "Install its extra, e.g. pip install 'voicebridge-pbx[embedded]'"
-        ) from error
+    except (ImportError, AttributeError) as error:
+        cure = "pip install 'voicebridge-pbx[embedded]'" if package == OURS else f"is {package} whole and of this version?"
+        raise PluginError(f"{kind} engine {name!r} of package {package} does not load: {error}. Try: {cure}") from error

@@ -1,0 +1,191 @@
+"""Configuration: what is not there has sound defaults; what is wrong is named by file, line and key."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+
+import pytest
+
+from voicebridge import config
+from voicebridge.config import ConfigError, cache_dir, is_loopback, load, load_agent, split_address, state_dir
+
+RULE = '[[rules]]\nname = "a"\nexamples = ["x"]\nsay = ["y"]\n'
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "agents").mkdir()
+    return tmp_path
+
+
+def written(place: Path, text: str = "", **agents: str) -> Path:
+    path = place / "voicebridge.toml"
+    path.write_text(text)
+    for name, content in agents.items():
+        (place / "agents" / f"{name}.toml").write_text(content)
+    return path
+
+
+def test_no_configuration_at_all_runs_the_embedded_profile_on_loopback(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "ETC", tmp_path)
+    settings = load()
+    assert settings.source == "embedded profile"
+    assert settings.config.listen.audiosocket == "127.0.0.1:9092"
+    assert all(network.is_loopback for network in settings.config.listen.allow)
+    assert settings.default_agent.name == "demo"
+    assert not settings.config.store.record_audio and not settings.config.store.event_log
+
+
+def test_the_file_in_etc_is_used_where_there_is_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "ETC", tmp_path)
+    path = written(tmp_path, "[store]\nkeep_days = 3\n")
+    assert load().source == str(path)
+    assert load().config.store.keep_days == 3
+
+
+def test_agents_beside_the_file_come_to_the_embedded_ones_and_beat_them(place):
+    path = written(place, 'default_agent = "desk"', desk='greeting = "Hi."', demo='greeting = "My own demo."')
+    settings = load(path)
+    assert settings.default_agent.greeting == "Hi."
+    assert settings.default_agent.name == "desk"
+    assert settings.agents["demo"].greeting == "My own demo."
+    assert "open" in settings.agents
+
+
+def test_the_agents_folder_may_stand_elsewhere(place):
+    other = place / "more"
+    other.mkdir()
+    (other / "desk.toml").write_text('greeting = "Hi."')
+    assert "desk" in load(written(place, 'agents_dir = "more"')).agents
+    assert "desk" in load(written(place, f'agents_dir = "{other}"')).agents
+
+
+@pytest.mark.parametrize(
+    ("text", "place_and_key", "why"),
+    [
+        ("\nlisten_on = 1", "2: listen_on", "Extra inputs"),
+        ("[listen]\n# a comment\naudiosocket = 'localhost'", "3: listen.audiosocket", "write host:port"),
+        ("[listen]\naudiosocket = '127.0.0.1:99999'", "2: listen.audiosocket", "is not an address"),
+        ("[listen]\nallow = ['10.0.0.1/8']", "2: listen.allow", "host bits"),
+        ("[listen]\nallow = ['the office']", "2: listen.allow", "does not appear to be"),
+        ("[listen]\nhandshake_s = 0", "2: listen.handshake_s", "greater than 0"),
+        ("[engines]\nstt = 'vosk'\n\n[listen]\nmax_calls = 'many'", "5: listen.max_calls", "valid integer"),
+        ("listen.max_calls = 0", "1: listen.max_calls", "greater than or equal to 1"),
+        ("\nlisten = { max_calls = 0 }", "2: listen.max_calls", "greater than or equal to 1"),
+        ("[engines]\ntsst = 'espeak'", "2: engines.tsst", "Extra inputs"),
+        ("[engines.options]\nmoonshine = 3", "2: engines.options.moonshine", "valid dictionary"),
+        ("[store]\nkeep_days = -1", "2: store.keep_days", "greater than or equal to 0"),
+        ("[store]\n\nrecord_audio = 'perhaps'", "3: store.record_audio", "valid boolean"),
+        ("[engines]\n[store]\nkeep_days = 1\n[store2]\nx = 1", "4: store2", "Extra inputs"),
+        ("default_agent = 'nobody'", "1: default_agent", "none of the agents: demo, open"),
+        ("\nagents_dir = 'gone'", "2: agents_dir", "there is no folder"),
+        ("[listen]\naudiosocket = '0.0.0.0:9092'", "2: listen.audiosocket", "reachable from outside"),
+        ("a = 1\nb = [", "", "is not TOML"),
+        ("a = 1\nb = = 2\nc = 3", "2: is not TOML", "Invalid value"),
+    ],
+)
+def test_a_mistake_is_named_by_file_line_and_key(place, text, place_and_key, why):
+    path = written(place, text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}:{place_and_key}")
+    assert why in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "place_and_key", "why"),
+    [
+        ('name = "a"', " greeting", "required"),
+        ('greting = "Hi."\ngreeting = "Hi."', "1: greting", "Unexpected"),
+        ('greeting = "Hi."\nmodel_scope = "wide"', "2: model_scope", "'open', 'smalltalk' or 'none'"),
+        ('greeting = "Hi."\n\n[limits]\nendpoint_s = "soon"', "4: limits.endpoint_s", "valid number"),
+        ('greeting = "Hi."\n\n[limits]\nendpoint_s = -0.3', "4: limits.endpoint_s", "not above 0"),
+        ('greeting = "Hi."\n[limits]\ncall_s = nan', "3: limits.call_s", "not above 0"),
+        ('greeting = "Hi."\n[limits]\nendpoint = 1', "3: limits.endpoint", "Unexpected"),
+        ('greeting = "Hi."\n[lines]\nfillers = "Hm."', "3: lines.fillers", "valid tuple"),
+        ('greeting = "Hi."\nspeed = 0', "2: speed", "between"),
+        (f'greeting = "Hi."\n{RULE}[[rules]]\nname = "b"\nsay = "y"', "8: rules.say", "valid tuple"),
+        (f'greeting = "Hi."\n{RULE}[[rules]]\nname = "b"\naction = "dance"', "8: rules.action", "'say', 'model'"),
+        (f'greeting = "Hi."\n{RULE}{RULE}', "7: rules.name", "two rules are called 'a'"),
+        (f'greeting = "Hi."\n{RULE}[[rules]]\nname = "b"\nsay = ["y"]', "7: rules.examples", "nothing leads to it"),
+        (f'greeting = "Hi."\n{RULE}[[rules]]\nname = "b"\nexamples = ["y"]', "7: rules.say", "nothing to say"),
+    ],
+)
+def test_a_mistake_in_an_agent_is_named_by_file_line_and_key(place, text, place_and_key, why):
+    path = written(place, desk=text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{place}/agents/desk.toml:{place_and_key}")
+    assert why in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once(place):
+    with pytest.raises(ConfigError) as caught:
+        load(written(place, "[listen]\nhandshake_s = 0\nmax_calls = 0\n[store]\nkeep = 1"))
+    assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == [
+        "listen.handshake_s", "listen.max_calls", "store.keep",
+    ]
+
+
+def test_a_file_that_cannot_be_read_is_named(place):
+    with pytest.raises(ConfigError, match="none.toml: cannot be read: No such file"):
+        load(place / "none.toml")
+    (place / "latin.toml").write_bytes(b'name = "caf\xe9"')
+    with pytest.raises(ConfigError, match=r"latin.toml: is not UTF-8 \(byte 11\)"):
+        load(place / "latin.toml")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:9092", "192.0.2.1:9092", "[::]:9092", "pbx.example.org:9092", ":9092"])
+def test_listening_beyond_loopback_needs_an_allow_list_of_the_owner_s_own(place, address):
+    with pytest.raises(ConfigError):
+        load(written(place, f'[listen]\naudiosocket = "{address}"'))
+    if address != ":9092":
+        allowed = load(written(place, f'[listen]\naudiosocket = "{address}"\nallow = ["192.0.2.10/32"]'))
+        assert allowed.config.listen.allow == (ipaddress.ip_network("192.0.2.10/32"),)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.9.9.9:9092", "[::1]:9092", "localhost:0"])
+def test_loopback_needs_none(place, address):
+    assert load(written(place, f'[listen]\naudiosocket = "{address}"')).config.listen.audiosocket == address
+
+
+def test_addresses_are_split():
+    assert split_address("127.0.0.1:9092") == ("127.0.0.1", 9092)
+    assert split_address("[::1]:80") == ("::1", 80)
+    for bad in ("", "host", "host:", ":1", "host:x", "host:65536", "host:-1"):
+        with pytest.raises(ValueError, match=re.escape(repr(bad))):
+            split_address(bad)
+
+
+def test_loopback_is_told_from_the_rest():
+    assert all(is_loopback(host) for host in ("localhost", "127.0.0.1", "127.1.2.3", "::1"))
+    assert not any(is_loopback(host) for host in ("0.0.0.0", "::", "192.0.2.1", "localhost.example.org", ""))
+
+
+def test_folders_follow_the_environment(monkeypatch):
+    for name in ("STATE_DIRECTORY", "VOICEBRIDGE_STATE", "VOICEBRIDGE_CACHE", "CACHE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", "/x/state")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x/cache")
+    assert (state_dir(), cache_dir()) == (Path("/x/state/voicebridge"), Path("/x/cache/voicebridge"))
+    monkeypatch.delenv("XDG_STATE_HOME")
+    assert state_dir() == Path.home() / ".local/state/voicebridge"
+    monkeypatch.setenv("VOICEBRIDGE_STATE", "/own")
+    monkeypatch.setenv("VOICEBRIDGE_CACHE", "/own/cache")
+    assert (state_dir(), cache_dir()) == (Path("/own"), Path("/own/cache"))
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/voicebridge")
+    assert state_dir() == Path("/var/lib/voicebridge")
+
+
+def test_the_store_is_where_the_environment_says_when_the_configuration_is_read(place, monkeypatch):
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("VOICEBRIDGE_STATE", str(place / "s"))
+    assert load(written(place)).config.store.dir == place / "s"
+
+
+def test_an_agent_s_name_is_its_file_s_unless_it_says_otherwise(place):
+    (place / "one.toml").write_text('greeting = "Hi."')
+    (place / "two.toml").write_text('name = "second"\ngreeting = "Hi."')
+    assert (load_agent(place / "one.toml").name, load_agent(place / "two.toml").name) == ("one", "second")
