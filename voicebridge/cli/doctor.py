@@ -35,8 +35,10 @@ NEEDED = frozenset({"packages", "plug-ins", "models", "engine"})
 def doctor(path: Path | None, as_json: bool, call: bool) -> None:
     """Check this machine: what a daemon needs, each engine with its time, and a test call.
 
-    Nothing but the cache is changed. A running daemon is not disturbed: it gets one more call. For monitoring: exit code 0 nothing
-    failed (there may be warnings), 1 something failed, 2 the configuration cannot be used.
+    Nothing but the cache is changed. A running daemon is not disturbed: it gets one more call.
+
+    Exit code, for monitoring: 0 nothing failed (there may be warnings), 1 something failed, 2 the configuration cannot
+    be used.
     """
     console = Console(highlight=False, soft_wrap=True, quiet=as_json)
     findings = []
@@ -85,7 +87,7 @@ def _checks(
     elif "packages" in failed:
         yield Finding("engines", "skip", "not started: packages are missing")
     else:
-        yield from asyncio.run(engines.check(settings, tell))
+        yield from asyncio.run(engines.check(settings, machine.kinds_without_model(settings), tell))
     if not call:
         yield Finding("self-call", "skip", "not wanted (--no-call)")
     elif not serves and (broken := failed & NEEDED):

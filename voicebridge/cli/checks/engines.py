@@ -46,11 +46,14 @@ class Answer:
     wrong: bool = False
 
 
-async def check(settings: Settings, tell: Tell) -> list[Finding]:
-    """One finding an engine. None is left running."""
+async def check(settings: Settings, without: set[str], tell: Tell) -> list[Finding]:
+    """One finding an engine, those of the kinds `without` (a model) not started. None is left running."""
     made: dict[str, Any] = {}
     findings: list[Finding] = []
     for kind, name in engines_in_use(settings).items():
+        if kind in without:
+            findings.append(Finding(f"engine {kind}", "skip", f"{name} not started: its model is missing or not whole"))
+            continue
         try:
             made[kind] = make_engine(settings, kind, name)
         except (ConfigError, PluginError) as error:

@@ -19,6 +19,7 @@ CONNECT_S = 1.0
 LISTEN_S = 1.0
 WIDE = 1 << 16
 """Addresses of one allowed public network; more are hardly PBXs."""
+PBX = "ADDRESS-OF-THE-PBX/32"
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound: what to call instead
 
 Holder = Literal["nobody", "voicebridge", "guarded", "other", "unusable"]
@@ -47,13 +48,13 @@ def exposure(settings: Settings) -> Iterator[Finding]:
         yield Finding("exposure", "ok", f"{listen.audiosocket}: this machine only")
     elif any(network.prefixlen == 0 for network in listen.allow):
         found = f"{listen.audiosocket}: anybody may call ({allowed})"
-        yield Finding("exposure", "fail", found, '[listen] allow = ["ADDRESS-OF-THE-PBX/32"]')
+        yield Finding("exposure", "fail", found, f'[listen] allow = ["{PBX}"]')
     elif wide := [str(network) for network in listen.allow if network.is_global and network.num_addresses > WIDE]:
         found = f"{listen.audiosocket}: very many public addresses may call ({', '.join(wide)})"
-        yield Finding("exposure", "warn", found, '[listen] allow = ["ADDRESS-OF-THE-PBX/32"]')
+        yield Finding("exposure", "warn", found, f'[listen] allow = ["{PBX}"]')
     elif not outside:
         found = f"{listen.audiosocket} is reachable, but only loopback may call: a PBX elsewhere is refused"
-        yield Finding("exposure", "warn", found, f'audiosocket = "{Listen().audiosocket}", or the PBX in [listen] allow')
+        yield Finding("exposure", "warn", found, f'[listen] allow = ["{PBX}"], or listen on {Listen().audiosocket}')
     else:
         yield Finding("exposure", "ok", f"{listen.audiosocket}: calls from {allowed}")
 

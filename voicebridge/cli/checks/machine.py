@@ -115,6 +115,11 @@ def _own_model(settings: Settings, kind: str) -> bool:
     return "model" in settings.config.engines.options.get(name, {})
 
 
+def kinds_without_model(settings: Settings) -> set[str]:
+    """Kinds of engines that cannot start for want of a model."""
+    return {str(model.kind) for model in needed_models(settings) if not model.present(cache_dir())}
+
+
 def models(settings: Settings) -> Iterator[Finding]:
     """Present, by size: reading them whole is what `voicebridge models verify` does."""
     cache, here = cache_dir(), []
@@ -154,7 +159,7 @@ def _writable(check: str, folder: Path, setting: str) -> Finding:
     there = _nearest(folder)
     if not there.is_dir():
         return Finding(check, "fail", f"{folder}: {there} is not a folder", f"remove it, {choose}")
-    cure = f"chown {getpass.getuser()} {there}, {choose}"
+    cure = f"chown {getpass.getuser()} {there}, {choose}" if os.geteuid() else choose.removeprefix("or ")
     try:
         if there == folder:
             with tempfile.TemporaryFile(dir=folder):
@@ -195,7 +200,7 @@ def _modes(settings: Settings) -> Iterator[Finding]:
     for file in _config_files(settings):
         if _mode(file) & stat.S_IWOTH:
             wrong.append(Finding("file modes", "fail", f"{file} can be changed by everybody", f"chmod o-w {file}"))
-    yield from wrong or [Finding("file modes", "ok", "calls are for the owner only, the configuration is not open to changes")]
+    yield from wrong or [Finding("file modes", "ok", "calls are private, the configuration is not open to changes")]
 
 
 def _mode(path: Path) -> int:
