@@ -23,6 +23,8 @@ from voicebridge.pbx.asterisk.client import AudioSocketClient
 
 QUIET_S = 0.9
 """The agent has finished when nothing was voiced for so long."""
+PAUSE_S = 0.25
+"""A voice after a silence of this length has begun to speak anew, for a barge-in."""
 VOICED_RMS = 120.0
 """A received frame above this is speech (the daemon's silence is digital)."""
 PATIENCE_S = 12.0
@@ -132,17 +134,17 @@ class Phone:
         return self._heard
 
     async def _talk(self, lines: Sequence[Line], linger_s: float) -> None:
-        await self._until_agent_has_finished(must_speak=True)
+        since = 0.0
         for line in lines:
+            if line.barge_in_s is None:
+                await self._until_agent_has_finished(after=since)
+            else:
+                await self._until_agent_speaks_for(line.barge_in_s, after=since)
             if self._closed.is_set():
                 break
-            if line.barge_in_s is not None:
-                await self._until_agent_speaks_for(line.barge_in_s)
-            spoken = await self._say(line)
-            await self._until_agent_has_finished(must_speak=True, after=spoken.last_voice)
-            spoken.answer = self._first_voice_after(spoken.last_voice)
-            if line.barge_in_s is not None:
-                spoken.agent_stopped = self._agent_stopped_after(spoken.first_voice)
+            since = (await self._say(line)).last_voice
+        await self._until_agent_has_finished(after=since)
+        self._measure()
         if not self._closed.is_set():
             await asyncio.sleep(linger_s)
 
@@ -182,7 +184,7 @@ class Phone:
         self._place(self._heard.agent, pcm, now)
         data = samples(pcm).astype(np.float32)
         if len(data) and float(np.sqrt(np.mean(data * data))) > VOICED_RMS:
-            if self._last_voiced_at is None or now - self._last_voiced_at > QUIET_S:
+            if self._last_voiced_at is None or now - self._last_voiced_at > PAUSE_S:
                 self._speaking_since = now
             self._last_voiced_at = now
 
@@ -212,28 +214,44 @@ class Phone:
             await asyncio.sleep(0.01)
         return True
 
-    async def _until_agent_has_finished(self, *, must_speak: bool, after: float = 0.0) -> None:
+    async def _until_agent_has_finished(self, *, after: float) -> None:
+        """Until he has spoken after that moment and been quiet for a while."""
+
         def finished() -> bool:
             last = self._last_voiced_at
             return last is not None and last > after and self._now() - last > QUIET_S
 
-        if not await self._wait_until(
-            lambda: (self._last_voiced_at or -1.0) > after or not must_speak, limit_s=PATIENCE_S
-        ):
+        if await self._wait_until(lambda: (self._last_voiced_at or -1.0) > after, limit_s=PATIENCE_S):
+            await self._wait_until(finished)
+        else:
             self._tell("no answer")
-            return
-        await self._wait_until(finished)
 
-    async def _until_agent_speaks_for(self, seconds: float) -> None:
+    async def _until_agent_speaks_for(self, seconds: float, *, after: float) -> None:
+        """Until `seconds` after the first voice of an answer that began after that moment."""
+
         def long_enough() -> bool:
-            last, since = self._last_voiced_at, self._speaking_since
-            if last is None or since is None or self._now() - last > QUIET_S:
-                return False
-            return self._now() - since >= seconds
+            since = self._speaking_since
+            return since is not None and since > after and self._now() - since >= seconds
 
         await self._wait_until(long_enough, limit_s=PATIENCE_S)
 
     # ---- measuring
+
+    def _measure(self) -> None:
+        """What each line was answered with, and when; an answer that came only after the next line is none."""
+        lines = self._heard.lines
+        for spoken, following in zip(lines, [*lines[1:], None], strict=True):
+            answer = self._first_voice_after(self._silent_from(spoken))
+            if following is None or answer is None or answer < following.first_voice:
+                spoken.answer = answer
+
+    def _silent_from(self, spoken: Spoken) -> float:
+        """The moment from which the agent's voice is an answer: after a barge-in he has to stop first."""
+        if spoken.line.barge_in_s is None:
+            return spoken.last_voice
+        stopped = self._agent_stopped_after(spoken.first_voice)
+        spoken.agent_stopped = stopped
+        return max(spoken.last_voice, stopped)
 
     def _first_voice_after(self, moment: float) -> float | None:
         rest = bytes(self._heard.agent[round(moment * self._rate) * 2 :])

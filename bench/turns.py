@@ -1,0 +1,181 @@
+"""The response gap, measured outside the daemon from the frames on the wire.
+
+    python -m bench.turns                     one call at a time, 26 questions that the language model answers
+    python -m bench.turns --calls 8           eight calls in conversation
+    python -m bench.turns --agent demo        answered by rules
+    python -m bench.turns --barge-in 1.2      every question is said so long into the answer before
+
+A daemon is started for it (embedded engines, a process of its own), unless --to names one. The callers are the voices
+of bench/exam. The gap is from the last voiced sample that was sent to the first voiced one received (`audio.measure`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import uvloop
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from bench.machine import machine
+from voicebridge.cli.testcall import running_daemon, wait_for_record
+from voicebridge.config import split_address
+from voicebridge.phone import Heard, Line, Phone, read_wav
+from voicebridge.trace.render import percentile
+from voicebridge.trace.store import CallStore
+
+EXAM = Path(__file__).parent / "exam"
+STAGGER_S = 0.7
+PATH = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One call and, where the daemon's store can be read, its record."""
+
+    heard: Heard
+    record: dict[str, Any] | None
+
+
+def questions(file: Path, rate: int) -> list[Line]:
+    entries = tomllib.loads(file.read_text(encoding="utf-8"))["question"]
+    return [Line(entry["id"], read_wav(EXAM / entry["file"], rate)) for entry in entries]
+
+
+def dealt(lines: Sequence[Line], calls: int, turns: int, barge_in: float | None) -> list[list[Line]]:
+    """`turns` questions for each call; every call begins elsewhere in the list."""
+    made = []
+    for number in range(calls):
+        begin = number * len(lines) // calls
+        picked = [lines[(begin + index) % len(lines)] for index in range(turns)]
+        made.append([Line(line.label, line.pcm, barge_in if index else None) for index, line in enumerate(picked)])
+    return made
+
+
+async def talk(port: int, host: str, plan: Sequence[Sequence[Line]], tick: Any) -> list[Heard]:
+    async def one(number: int, lines: Sequence[Line]) -> Heard:
+        await asyncio.sleep(number * STAGGER_S)
+        return await Phone(host, port, on_event=tick).call(lines)
+
+    return list(await asyncio.gather(*(one(number, lines) for number, lines in enumerate(plan))))
+
+
+def spread(values: Sequence[float]) -> dict[str, float | int]:
+    if not values:
+        return {"n": 0}
+    shares = {f"p{share:g}": round(percentile(values, share), 3) for share in (50, 95, 99)}
+    return {"n": len(values), **shares, "max": round(max(values), 3)}
+
+
+def by_stage(rounds: Sequence[Round]) -> dict[str, dict[str, float | int]]:
+    """When each stage was reached, in seconds from the last voiced sample, by the daemon's own timeline."""
+    reached: dict[str, list[float]] = {}
+    for made in rounds:
+        for turn in (made.record or {}).get("turns", []):
+            if turn["gap_s"] is None or turn["last_voice"] is None:
+                continue
+            for name, at in turn["marks"].items():
+                reached.setdefault(name, []).append(at - turn["last_voice"])
+    return {name: spread(values) for name, values in reached.items()}
+
+
+def by_source(rounds: Sequence[Round]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for made in rounds:
+        for turn in (made.record or {}).get("turns", []):
+            if turn["gap_s"] is not None:
+                counts[turn["source"]] = counts.get(turn["source"], 0) + 1
+    return counts
+
+
+def report(rounds: Sequence[Round]) -> dict[str, Any]:
+    spoken = [line for made in rounds for line in made.heard.lines]
+    frames = [gap for made in rounds for gap in made.heard.frame_gaps()]
+    stops = [line.agent_stopped - line.first_voice for line in spoken if line.agent_stopped is not None]
+    return {
+        "gap_s": spread([line.gap for line in spoken if line.gap is not None]),
+        "unanswered": [line.line.label for line in spoken if line.gap is None],
+        "barge_in_stop_s": spread(stops),
+        "frame_gap_s": {**spread(frames), "p99.9": round(percentile(frames, 99.9), 4)},
+        "answered_by": by_source(rounds),
+        "stages_s": by_stage(rounds),
+        **machine(),
+    }
+
+
+def show(console: Console, made: dict[str, Any]) -> None:
+    table = Table("seconds", "n", "p50", "p95", "p99", "max", title=f"{made['machine']}, {made['date']}")
+    rows = {
+        "response gap": made["gap_s"],
+        "barge-in to silence": made["barge_in_stop_s"],
+        "frame gap": made["frame_gap_s"],
+    }
+    stages = sorted(made["stages_s"].items(), key=lambda item: item[1]["p50"])
+    for name, row in [*rows.items(), *((f"  {name}", row) for name, row in stages)]:
+        if row["n"]:
+            table.add_row(name, str(row["n"]), *(f"{row[key]:.3f}" for key in ("p50", "p95", "p99", "max")))
+    console.print(table)
+    console.print(f"answered by {made['answered_by']}; frame gap p99.9 {made['frame_gap_s']['p99.9'] * 1000:.1f} ms")
+    if made["unanswered"]:
+        console.print(f"[red]not answered: {', '.join(made['unanswered'])}[/]")
+
+
+@contextlib.contextmanager
+def daemon(address: str | None, options: Sequence[str], config: Path | None) -> Iterator[tuple[str, int, Path | None]]:
+    if address is not None:
+        host, port = split_address(address)
+        yield host, port, None
+    else:
+        with running_daemon(config, options) as (port, store):
+            yield "127.0.0.1", port, store
+
+
+@click.command()
+@click.option("--calls", default=1, show_default=True, help="Calls in conversation at the same time.")
+@click.option("--turns", default=26, show_default=True, help="Questions in each call.")
+@click.option("--agent", default="open", show_default=True)
+@click.option("--questions", "file", type=PATH, default=EXAM / "model_questions.toml")
+@click.option("--barge-in", type=float, help="Seconds into the answer at which the next question begins.")
+@click.option("--to", "address", help="A daemon that runs already.")
+@click.option("--config", type=PATH, help="Configuration for the daemon.")
+@click.option("--json", "as_json", is_flag=True)
+def main(
+    calls: int,
+    turns: int,
+    agent: str,
+    file: Path,
+    barge_in: float | None,
+    address: str | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure the response gap."""
+    console = Console(stderr=True)
+    plan = dealt(questions(file, 8_000), calls, turns, barge_in)
+    with daemon(address, ["--agent", agent], config) as (host, port, folder), Progress(console=console) as bar:
+        task = bar.add_task(f"{calls} call(s) of {turns} questions", total=calls * turns)
+
+        def tick(text: str) -> None:
+            bar.advance(task, 1 if text.startswith("caller:") else 0)
+
+        heard = uvloop.run(talk(port, host, plan, tick))
+        store = CallStore(folder, keep_days=1) if folder is not None else None
+        rounds = [Round(one, wait_for_record(store, one.call_id) if store else None) for one in heard]
+    made = report(rounds)
+    if as_json:
+        click.echo(json.dumps(made))
+    else:
+        show(Console(), made)
+
+
+if __name__ == "__main__":
+    main()
