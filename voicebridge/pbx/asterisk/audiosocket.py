@@ -138,7 +138,7 @@ class AudioSocketLeg(asyncio.Protocol):
     def _hear(self, audio: wire.Audio, listener: LegListener) -> None:
         if not self._rate_known:  # what the call begins with it goes on with
             if audio.rate not in RATES:
-                log.warning("call=%s peer=%s closed: sends %d Hz, which no call takes", self._call_id, self._peer, audio.rate)
+                log.warning("call=%s peer=%s closed: %d Hz, which no call takes", self._call_id, self._peer, audio.rate)
                 self._close("error", say_goodbye=True)
                 return
             self._rate, self._rate_known = audio.rate, True
