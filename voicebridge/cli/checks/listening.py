@@ -22,6 +22,8 @@ WIDE = 1 << 16
 PBX = "ADDRESS-OF-THE-PBX/32"
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound: what to call instead
 
+_SILENCE = audio_frame(bytes(frame_bytes(8_000)), 8_000)
+
 Holder = Literal["nobody", "voicebridge", "guarded", "other", "unusable"]
 
 
@@ -74,15 +76,11 @@ def look(settings: Settings) -> Port:
         return _bindable(to, host, port)
     except OSError as error:
         return Port(to, port, "unusable", error.strerror or str(error))
-    if came == _silence():
+    if came == _SILENCE:
         return Port(to, port, "voicebridge")
     if came is None and not any(ipaddress.ip_address(own) in network for network in listen.allow):
         return Port(to, port, "guarded", own)
-    return Port(to, port, "other")
-
-
-def _silence() -> bytes:
-    return audio_frame(bytes(frame_bytes(8_000)), 8_000)
+    return Port(to, port, "other", "answers, but not as a voicebridge does" if came else "accepts but says nothing")
 
 
 def _first_frame(link: socket.socket) -> bytes | None:
@@ -90,9 +88,9 @@ def _first_frame(link: socket.socket) -> bytes | None:
     came = b""
     link.settimeout(LISTEN_S)
     with suppress(TimeoutError):
-        while len(came) < len(_silence()):
+        while len(came) < len(_SILENCE):
             try:
-                more = link.recv(len(_silence()) - len(came))
+                more = link.recv(len(_SILENCE) - len(came))
             except ConnectionError:
                 more = b""
             if not more:
@@ -110,7 +108,7 @@ def _bindable(to: str, host: str, port: int) -> Port:
             probe.bind((host, port))
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
-            return Port(to, port, "other" if taken else "unusable", error.strerror or str(error))
+            return Port(to, port, "other" if taken else "unusable", "takes no calls" if taken else str(error.strerror))
     return Port(to, port, "nobody")
 
 
@@ -126,7 +124,7 @@ def port(settings: Settings, seen: Port) -> Iterator[Finding]:
             found = f"{address} hangs up on {seen.detail}: a voicebridge that does not allow it, or another program"
             yield Finding("port", "warn", found, f'add "{seen.detail}" to [listen] allow; who it is: {who}')
         case "other":
-            found = f"{address} is held by something that is not a (running) voicebridge"
+            found = f"{address} is held by another program, or by a voicebridge that hangs: it {seen.detail}"
             yield Finding("port", "fail", found, f"{who}, or another port: voicebridge run --listen HOST:PORT")
         case "unusable":
             cure = "ip -brief address; [listen] audiosocket must be an address of this machine, port 1024 or above"
