@@ -16,7 +16,7 @@ from voicebridge.audio.measure import voiced_spans
 from voicebridge.audio.resample import resample_segment
 from voicebridge.audio.vad import SpeechStarted, SpeechStopped, VoiceActivityDetector
 
-SPEECH = sorted((Path(__file__).parents[2] / "voicebridge" / "data" / "demo").glob("*.wav"))
+SPEECH = sorted((Path(__file__).parent / "speech").glob("*.wav"))  # the voice "rms" of flite, see NOTICE
 RATES = (8_000, 16_000)
 Changes = list[tuple[str, float, float]]  # what, where it lies, when it was told (seconds)
 
