@@ -21,10 +21,8 @@ from voicebridge.audio.pcm import FRAME_S, frame_bytes, frame_samples, samples
 from voicebridge.audio.resample import resample_segment
 from voicebridge.pbx.asterisk.client import AudioSocketClient
 
-QUIET_S = 0.9
+QUIET_S = 0.7
 """The agent has finished when nothing was voiced for so long."""
-PAUSE_S = 0.25
-"""A voice after a silence of this length has begun to speak anew, for a barge-in."""
 VOICED_RMS = 120.0
 """A received frame above this is speech (the daemon's silence is digital)."""
 PATIENCE_S = 12.0
@@ -139,7 +137,7 @@ class Phone:
             if line.barge_in_s is None:
                 await self._until_agent_has_finished(after=since)
             else:
-                await self._until_agent_speaks_for(line.barge_in_s, after=since)
+                await self._until_agent_speaks_for(line.barge_in_s)
             if self._closed.is_set():
                 break
             since = (await self._say(line)).last_voice
@@ -158,6 +156,7 @@ class Phone:
         self._tell(f"caller: {line.label}")
         start = len(self._heard.caller) / 2 / self._rate  # where the next frame goes, on the track
         await self._wait_until(lambda: not self._outbox)
+        self._speaking_since = None
         spoken = Spoken(line, begins, start + last, start + first)
         self._heard.lines.append(spoken)
         return spoken
@@ -184,7 +183,7 @@ class Phone:
         self._place(self._heard.agent, pcm, now)
         data = samples(pcm).astype(np.float32)
         if len(data) and float(np.sqrt(np.mean(data * data))) > VOICED_RMS:
-            if self._last_voiced_at is None or now - self._last_voiced_at > PAUSE_S:
+            if self._speaking_since is None:
                 self._speaking_since = now
             self._last_voiced_at = now
 
@@ -226,12 +225,11 @@ class Phone:
         else:
             self._tell("no answer")
 
-    async def _until_agent_speaks_for(self, seconds: float, *, after: float) -> None:
-        """Until `seconds` after the first voice of an answer that began after that moment."""
+    async def _until_agent_speaks_for(self, seconds: float) -> None:
+        """Until `seconds` after the first voice that came behind our last words."""
 
         def long_enough() -> bool:
-            since = self._speaking_since
-            return since is not None and since > after and self._now() - since >= seconds
+            return self._speaking_since is not None and self._now() - self._speaking_since >= seconds
 
         await self._wait_until(long_enough, limit_s=PATIENCE_S)
 

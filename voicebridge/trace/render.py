@@ -12,7 +12,7 @@ from rich.text import Text
 
 from voicebridge.trace.timeline import STAGES
 
-WIDTH = 44
+WIDTH = 34
 _COLOURS = {
     "detected": "grey50", "transcript": "cyan", "rule": "magenta", "first_token": "yellow", "first_clause": "yellow",
     "speech_ready": "green", "endpoint": "grey50", "sent": "blue", "audible": "blue",
@@ -53,13 +53,13 @@ def _show_turn(console: Console, turn: dict[str, Any]) -> None:
         rest = said["text"][len(said["heard"]) :]
         line.append(said["heard"].strip())
         if rest.strip():
-            line.append(" " + rest.strip(), style="strike dim")
+            line.append(f" [not heard: {rest.strip()}]", style="dim")
         console.print(line)
     if turn["gap_s"] is None:
         return
-    who = turn["rule"] and f"rule {turn['rule']}" or turn["source"]
+    rule = f" {turn['rule']}" if turn["rule"] else ""
     cut = ", interrupted by the caller" if turn["cut_off"] else ""
-    console.print(f"        [bold]{turn['gap_s'] * 1000:.0f} ms[/] to the answer, by {who}{cut}")
+    console.print(f"        [bold]{turn['gap_s'] * 1000:.0f} ms[/] to the answer, by {turn['source']}{rule}{cut}")
     console.print(waterfall(turn))
     for trouble in turn["troubles"]:
         console.print(f"        [red]{trouble}[/]")
@@ -68,14 +68,19 @@ def _show_turn(console: Console, turn: dict[str, Any]) -> None:
 def waterfall(turn: dict[str, Any]) -> Table:
     """One row a stage: when it was reached, in ms from the caller's last voiced sample, and a bar."""
     table = Table.grid(padding=(0, 1))
+    table.add_column(width=7)
+    table.add_column(width=5, justify="right", no_wrap=True)
+    table.add_column(width=WIDTH, no_wrap=True)
+    table.add_column(no_wrap=True)
     zero = turn["last_voice"]
     reached = sorted((at - zero, name) for name, at in turn["marks"].items() if at is not None)
     total = max(max((at for at, _ in reached), default=0.0), 0.001)
     begin = 0.0
     for at, name in reached:
         end = max(begin, at)
-        left, right = round(begin / total * WIDTH), max(round(end / total * WIDTH), 1)
-        bar = Text(" " * min(left, right - 1) + "█" * max(1, right - min(left, right - 1)), style=_COLOURS.get(name, ""))
-        table.add_row("       ", Text(f"{at * 1000:5.0f}", justify="right"), bar, Text(STAGES[name], style="dim"))
+        left = min(round(begin / total * WIDTH), WIDTH - 1)
+        right = max(round(end / total * WIDTH), left + 1)
+        bar = Text(" " * left + "█" * (right - left), style=_COLOURS.get(name, ""))
+        table.add_row("", f"{at * 1000:.0f}", bar, Text(STAGES[name], style="dim"))
         begin = end
     return table

@@ -16,7 +16,7 @@ from voicebridge.conversation import events as ev
 
 # The marks of a turn, in the order in which they usually come; each is optional but the last.
 STAGES = {
-    "detected": "voice activity detector saw the end",
+    "detected": "end of voice noticed",
     "transcript": "transcript ready",
     "rule": "rules matched",
     "first_token": "model's first token",
