@@ -31,7 +31,7 @@ NEEDED = frozenset({"packages", "plug-ins", "models", "engine"})
 @click.command()
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of {check, state, found, cure, seconds}.")
-@click.option("--call/--no-call", default=True, show_default=True, help="Make a test call (some 15 s).")
+@click.option("--call/--no-call", default=True, show_default=True, help="Make a test call (some 20 s).")
 def doctor(path: Path | None, as_json: bool, call: bool) -> None:
     """Check this machine: what a daemon needs, each engine with its time, and a test call.
 

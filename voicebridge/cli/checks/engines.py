@@ -19,9 +19,10 @@ from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.commands import ChatMessage
 from voicebridge.daemon import engines_in_use, make_engine
 from voicebridge.engines.base import EngineError, Voice
+from voicebridge.engines.local import RemoteHost
 from voicebridge.plugins import PluginError
 
-READY_S = 60.0
+READY_S, REMOTE_READY_S = 60.0, 6.0
 ANSWER_S = 20.0
 CRASHES = 3
 """Restarts of a worker after which nothing better is to be expected."""
@@ -34,6 +35,7 @@ FIRST_TOKEN_SLOW_S = 0.75
 EMBED_SLOW_S = 0.2
 BUSY = "is the machine busy (uptime, top)? Otherwise a smaller model, or an engine on another machine"
 
+DEBUG = "voicebridge --log-level debug doctor"
 WRONG = "is it made for the agent's language, and its model whole (voicebridge models verify)?"
 
 
@@ -56,9 +58,11 @@ async def check(settings: Settings, without: set[str], tell: Tell) -> list[Findi
             continue
         try:
             made[kind] = make_engine(settings, kind, name)
-        except (ConfigError, PluginError) as error:
+        except PluginError:
+            findings.append(Finding(f"engine {kind}", "skip", f"{name} not started: see plug-ins"))
+        except ConfigError as error:
             text, _, cure = str(error).partition("; run: ")
-            cure = cure or f"[engines] {kind} and [engines.options.{name}]"
+            cure = cure or f"correct [engines.options.{name}], or choose another engine with [engines] {kind}"
             findings.append(Finding(f"engine {kind}", "fail", text, cure))
     tell("starting engines: " + ", ".join(engine.name for engine in made.values()))
     began = time.monotonic()
@@ -76,28 +80,47 @@ async def check(settings: Settings, without: set[str], tell: Tell) -> list[Findi
 
 async def _ready_after(engine: Any, began: float) -> float | None:
     """Seconds until it was ready; None where it will not be."""
-    worker = getattr(getattr(engine, "host", None), "worker", None)
+    worker = _worker(engine)
+    limit = REMOTE_READY_S if _remote(engine) else READY_S
     while not engine.ready:
-        if time.monotonic() - began > READY_S or getattr(worker, "restarts", 0) >= CRASHES:
+        if time.monotonic() - began > limit or getattr(worker, "restarts", 0) >= CRASHES:
             return None
         await asyncio.sleep(0.02)
     return time.monotonic() - began
+
+
+def _worker(engine: Any) -> Any:
+    """The supervised process of one of our own engines, or None."""
+    return getattr(getattr(engine, "host", None), "worker", None)
+
+
+def _remote(engine: Any) -> str:
+    """Where an engine answers that somebody else runs; empty for others."""
+    host = getattr(engine, "host", None)
+    return str(host.address.uri) if isinstance(host, RemoteHost) else ""
+
+
+def _not_ready(engine: Any, warnings: dict[str, str]) -> tuple[str, str]:
+    """Why, and the cure."""
+    options = f"[engines.options.{engine.name}]"
+    if uri := _remote(engine):
+        return f"is not there: nothing answers at {uri}", f"start it there, or correct {options} uri"
+    why = warnings.get(engine.name, "").partition("; starting again")[0] or "no answer"
+    return f"does not get ready: {why}", f"voicebridge models verify; then {DEBUG}, and {options}"
 
 
 async def _judge(
     settings: Settings, kind: str, engine: Any, ready_s: float | None, warnings: dict[str, str]
 ) -> Finding:
     check = f"engine {kind}"
-    cure = f"voicebridge --log-level debug doctor shows all of it; [engines.options.{engine.name}]"
     asked = time.monotonic()
     if ready_s is None:
-        where = getattr(getattr(getattr(engine, "host", None), "address", None), "uri", "")
-        why = warnings.get(engine.name) or ("nothing answers at " + where if where.startswith("tcp") else "")
-        return Finding(check, "fail", f"{engine.name} does not get ready" + (f": {why}" if why else ""), cure)
+        why, cure = _not_ready(engine, warnings)
+        return Finding(check, "fail", f"{engine.name} {why}", cure)
     try:
         answer = await _REQUESTS[kind](engine, settings.default_agent)
     except EngineError as error:
-        return Finding(check, "fail", str(error), cure, round(time.monotonic() - asked, 3))
+        return Finding(check, "fail", str(error), DEBUG, round(time.monotonic() - asked, 3))
     state: State = "warn" if answer.slow or answer.wrong else "ok"
     cure = WRONG if answer.wrong else BUSY if answer.slow else ""
     found = f"{engine.name} ready after {ready_s:.1f} s; {answer.found}"

@@ -37,7 +37,7 @@ def check(settings: Settings, config: Path | None, seen: Port, tell: Tell) -> It
                 yield Finding("self-call", "fail", f"{error}: {last}", LOG)
                 return
             host = "127.0.0.1"
-        tell("making a test call (some 12 s)")
+        tell("making a test call (some 15 s)")
         try:
             heard = asyncio.run(Phone(host, port).call([recorded_sentence()]))
         except PhoneError as error:
