@@ -22,7 +22,7 @@ class RuleMatcher:
         self._agent = agent
         self._embedder = embedder
         self._examples = {rule.name: list(rule.examples) for rule in agent.rules if rule.examples}
-        self._by_words = IntentMatcher(self._examples, None)
+        self._by_words = IntentMatcher(self._examples, None, agent.synonyms)
         self._by_meaning: IntentMatcher | None = None
 
     async def prepare(self) -> None:
@@ -35,7 +35,9 @@ class RuleMatcher:
         except EngineError as error:
             log.warning("agent=%s examples not embedded, matching by words: %s", self._agent.name, error)
             return
-        self._by_meaning = IntentMatcher(self._examples, dict(zip(texts, vectors, strict=True)))
+        self._by_meaning = IntentMatcher(
+            self._examples, dict(zip(texts, vectors, strict=True)), self._agent.synonyms
+        )
 
     async def match(self, text: str) -> Match:
         matcher = self._by_meaning

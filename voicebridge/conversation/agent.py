@@ -76,6 +76,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
+    """`facts` stand in the model's prompt. `synonyms` are groups of words of the trade that mean the same, for matching
+    rules: the first of a group stands for the others. `model_scope`: what the language model may answer: everything
+    that no rule does, small talk (rules with the action `model`), or nothing.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -84,6 +88,7 @@ class AgentSpec:
     instructions: str = ""
     facts: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
+    synonyms: tuple[tuple[str, ...], ...] = ()
     model_scope: ModelScope = "open"
     language: str = "en"
     voice: str = ""

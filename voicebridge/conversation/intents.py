@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,25 +36,30 @@ _CONTRACTIONS: Final = (
     (r"\bi'd\b", "i would"), (r"\bi've\b", "i have"), (r"\bit's\b", "it is"), (r"\byou're\b", "you are"),
     (r"\bthat's\b", "that is"), (r"\byou've\b", "you have"), (r"\bisn't\b", "is not"), (r"\bi'll\b", "i will"),
 )
-_POLITENESS: Final = re.compile(
-    r"\b(?:um+|uh+|er+m?|well|hi there|hello there|hi|hello|hey|good (?:morning|afternoon|evening|day)|please|excuse me|"
-    r"sorry to bother you|i was (?:just )?wondering(?: if| whether)?|i am (?:just )?wondering(?: if| whether)?|"
-    r"i (?:would|just|also) (?:like|want(?:ed)?) to (?:know|ask)(?: you)?(?: if| whether)?|i want(?:ed)? to (?:know|ask)(?: if| whether)?|"
-    r"(?:could|can|would) you (?:please )?tell me(?: if| whether)?|do you (?:happen to )?know(?: if| whether)?|"
-    r"i (?:am calling|have a question|wanted to ask|need to know|have to ask)(?: about| because| if)?|quick question|just|actually|"
-    r"i guess|you know|like i said|by any chance|at the moment|thanks|thank you)\b"
+_POLITE: Final = (
+    r"um+", r"uh+", r"er+m?", r"well", r"hi there", r"hello there", r"hi", r"hello", r"hey",
+    r"good (?:morning|afternoon|evening|day)", r"please", r"excuse me", r"sorry to bother you",
+    r"i was (?:just )?wondering(?: if| whether)?", r"i am (?:just )?wondering(?: if| whether)?",
+    r"i (?:would|just|also) (?:like|want(?:ed)?) to (?:know|ask)(?: you)?(?: if| whether)?",
+    r"i want(?:ed)? to (?:know|ask)(?: if| whether)?", r"(?:could|can|would) you (?:please )?tell me(?: if| whether)?",
+    r"do you (?:happen to )?know(?: if| whether)?",
+    r"i (?:am calling|have a question|wanted to ask|need to know|have to ask)(?: about| because| if)?",
+    r"quick question", r"just", r"actually", r"i guess", r"you know", r"like i said", r"by any chance",
+    r"at the moment", r"thanks", r"thank you",
 )
-_SYNONYMS: Final = {
-    "bicycle": "bike", "bicycles": "bike", "cycle": "bike", "bikes": "bike", "tire": "tyre", "tires": "tyre", "tyres": "tyre",
-    "hire": "rent", "hiring": "rent", "rental": "rent", "rentals": "rent", "renting": "rent", "kid": "child", "kids": "child",
-    "children": "child", "cost": "price", "costs": "price", "prices": "price", "much": "price", "charge": "price",
-    "guarantee": "warranty", "voucher": "card", "e-bike": "electric bike", "e-bikes": "electric bike", "shut": "close",
-}
+_POLITENESS: Final = re.compile(rf"\b(?:{'|'.join(_POLITE)})\b")
+# What callers everywhere say in more than one word; an agent adds those of its trade.
+_SYNONYMS: Final = (
+    ("price", "cost", "costs", "prices", "much", "charge"),
+    ("close", "shut"),
+    ("child", "kid", "kids", "children"),
+)
 _STOP: Final = frozenset(
     {
-        "a", "an", "the", "i", "you", "we", "it", "is", "are", "do", "does", "to", "of", "my", "me", "your", "in", "for", "and",
-        "or", "if", "at", "on", "have", "has", "can", "could", "would", "will", "be", "am", "that", "this", "there", "so", "with",
-        "get", "got", "what", "how", "any", "some", "one", "s", "was", "did", "want", "need", "like",
+        "a", "an", "the", "i", "you", "we", "it", "is", "are", "do", "does", "to", "of", "my", "me", "your", "in",
+        "for", "and", "or", "if", "at", "on", "have", "has", "can", "could", "would", "will", "be", "am", "that",
+        "this", "there", "so", "with", "get", "got", "what", "how", "any", "some", "one", "s", "was", "did", "want",
+        "need", "like",
     }
 )
 _WORD: Final = re.compile(r"[a-z0-9]+(?:[-'][a-z0-9]+)*")
@@ -87,9 +92,9 @@ def _stem(word: str) -> str:
     return word
 
 
-def _features(text: str) -> Counter[str]:
+def _features(text: str, synonyms: Mapping[str, str]) -> Counter[str]:
     """Stems (and pairs of them) and character 4-grams of the telling words."""
-    words = [part for word in _WORD.findall(text) for part in _SYNONYMS.get(word, word).split()]
+    words = [part for word in _WORD.findall(text) for part in synonyms.get(word, word).split()]
     telling = [_stem(word) for word in words if word not in _STOP]
     counts: Counter[str] = Counter({f"w:{word}": 2 for word in telling})
     counts.update(f"p:{first} {second}" for first, second in zip(telling, telling[1:], strict=False))
@@ -104,8 +109,9 @@ def _features(text: str) -> Counter[str]:
 class _Lexicon:
     """TF-IDF vectors of the examples."""
 
-    def __init__(self, examples: Sequence[str]) -> None:
-        bags = [_features(example) for example in examples]
+    def __init__(self, examples: Sequence[str], synonyms: Mapping[str, str]) -> None:
+        self._synonyms = synonyms
+        bags = [_features(example, synonyms) for example in examples]
         seen = Counter(feature for bag in bags for feature in bag)
         self._index = {feature: i for i, feature in enumerate(seen)}
         count = len(examples)
@@ -126,18 +132,28 @@ class _Lexicon:
         return (row / norm if norm else row), norm
 
     def scores(self, text: str) -> npt.NDArray[np.float32]:
-        row, _ = self._vector(_features(text))
+        row, _ = self._vector(_features(text, self._synonyms))
         made: npt.NDArray[np.float32] = self._rows @ row
         return made
 
 
 class IntentMatcher:
-    """One agent's intents. `vectors` gives the embedding (length 1) of every text of `example_texts`, or is None."""
+    """One agent's intents. `vectors` gives the embedding (length 1) of every text of `example_texts`, or is None.
 
-    def __init__(self, intents: Mapping[str, Sequence[str]], vectors: Mapping[str, Vector] | None) -> None:
+    `synonyms`: groups of words that mean the same; the first stands for the others.
+    """
+
+    def __init__(
+        self,
+        intents: Mapping[str, Sequence[str]],
+        vectors: Mapping[str, Vector] | None,
+        synonyms: Iterable[Sequence[str]] = (),
+    ) -> None:
         self._examples = [normalised(example) for examples in intents.values() for example in examples]
         self._names = [name for name, examples in intents.items() for _ in examples]
-        self._lexicon = _Lexicon(self._examples)
+        self._lexicon = _Lexicon(
+            self._examples, {word: group[0] for group in (*_SYNONYMS, *synonyms) for word in group[1:]}
+        )
         self._vectors: npt.NDArray[np.float32] | None = None
         if vectors is not None and self._examples:
             self._vectors = np.array([vectors[example] for example in self._examples], dtype=np.float32)
