@@ -106,7 +106,7 @@ def _not_ready(engine: Any, warnings: dict[str, str]) -> tuple[str, str]:
     if uri := _remote(engine):
         return f"is not there: nothing answers at {uri}", f"start it there, or correct {options} uri"
     why = warnings.get(engine.name, "").partition("; starting again")[0] or "no answer"
-    return f"does not get ready: {why}", f"voicebridge models verify; then {DEBUG}, and {options}"
+    return f"does not get ready: {why}", f"{DEBUG} shows all of it; look at {options}, and voicebridge models verify"
 
 
 async def _judge(

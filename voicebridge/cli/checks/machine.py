@@ -117,26 +117,38 @@ def _own_model(settings: Settings, kind: str) -> bool:
 
 def kinds_without_model(settings: Settings) -> set[str]:
     """Kinds of engines that cannot start for want of a model."""
-    return {str(model.kind) for model in needed_models(settings) if not model.present(cache_dir())}
+    return {str(model.kind) for model in needed_models(settings) if _size(model) != model.size}
+
+
+def _size(model: Model) -> int | None:
+    """None where it is not there; 0 where it is not for us to read."""
+    path = model.path(cache_dir())
+    try:
+        if path is None or not path.is_file():
+            return None
+        return path.stat().st_size if os.access(path, os.R_OK) else 0
+    except PermissionError:
+        return 0
 
 
 def models(settings: Settings) -> Iterator[Finding]:
     """Present, by size: reading them whole is what `voicebridge models verify` does."""
-    cache, here = cache_dir(), []
-    wanted = needed_models(settings)
+    wanted, whole = needed_models(settings), True
     for model in wanted:
-        if model.present(cache):
-            here.append(model.name)
+        path, size = model.path(cache_dir()), _size(model)
+        if size == model.size:
             continue
-        path = model.path(cache)
+        whole = False
         cure = INSTALL if model.module else f"voicebridge models fetch {model.name}"
-        if path is not None and path.is_file():
-            found = f"{path} has {path.stat().st_size} bytes instead of {model.size}"
-        else:
+        if size is None:
             found = f"{model.name} is missing ({path or 'inside the package ' + model.module})"
+        elif size == 0:
+            found = f"{path} is empty, or not readable for {getpass.getuser()}"
+        else:
+            found = f"{path} has {size} bytes instead of {model.size}"
         yield Finding("models", "fail", found, cure)
-    if len(here) == len(wanted):
-        yield Finding("models", "ok", ", ".join(here))
+    if whole:
+        yield Finding("models", "ok", ", ".join(model.name for model in wanted))
 
 
 # ---- folders
@@ -155,11 +167,13 @@ def folders(settings: Settings) -> Iterator[Finding]:
 
 def _writable(check: str, folder: Path, setting: str) -> Finding:
     """Tried with a file in the folder. Where there is none, none is made: we may be root and the daemon not."""
-    choose = f"or choose another with {setting}"
     there = _nearest(folder)
     if not there.is_dir():
-        return Finding(check, "fail", f"{folder}: {there} is not a folder", f"remove it, {choose}")
-    cure = f"chown {getpass.getuser()} {there}, {choose}" if os.geteuid() else choose.removeprefix("or ")
+        return Finding(check, "fail", f"{folder}: {there} is not a folder", f"remove it, or change {setting}")
+    cure = f"choose another with {setting}"
+    if os.geteuid():  # for root no owner helps
+        give = "chown" if there == folder else "install -d -m 700 -o"
+        cure = f"{give} {getpass.getuser()} {folder} (as root), or {cure}"
     try:
         if there == folder:
             with tempfile.TemporaryFile(dir=folder):
