@@ -34,5 +34,5 @@ def load(kind: str, name: str) -> Any:
     try:
         return point.load()
     except (ImportError, AttributeError) as error:
-        cure = "pip install 'voicebridge-pbx[embedded]'" if package == OURS else f"is {package} whole and of this version?"
+        cure = f"pip install '{OURS}[embedded]'" if package == OURS else f"pip install --force-reinstall {package}"
         raise PluginError(f"{kind} engine {name!r} of package {package} does not load: {error}. Try: {cure}") from error

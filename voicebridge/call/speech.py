@@ -25,7 +25,7 @@ from voicebridge.engines.base import EngineError, Speech, TtsEngine, Voice, Word
 log = logging.getLogger(__name__)
 
 RENDER_GIVE_UP_S = 20.0
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 """Part of every cache key: counts up when what is rendered changes (normalisation, trimming, marks)."""
 
 

@@ -47,8 +47,8 @@ class History:
 
     def drop(self, turn: int) -> None:
         """Forget a turn in which, after all, nothing was said and nothing was heard."""
+        self._first -= sum(known.turn == turn for known in self.exchanges[: self._first])
         self.exchanges = [known for known in self.exchanges if known.turn != turn]
-        self._first = min(self._first, len(self.exchanges))
 
     def system(self) -> tuple[ChatMessage, ...]:
         return (self._system,) if self._system.text else ()

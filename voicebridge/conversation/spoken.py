@@ -64,14 +64,14 @@ def speak(text: str, language: str = "en") -> Spoken:
     pattern = _ENGLISH if base == "en" else _ANY
     while (token := pattern.search(text, at)) is not None:
         for word in _WORDS.finditer(text, at, token.start()):
-            put(word.span(), _plain(word.group()))
+            put(word.span(), _plain(word.group(), base))
         name = token.lastgroup or ""
         said = _READERS[name](token.group(), base)
         tail = _TAIL.match(text, token.end())
         put((token.start(), tail.end() if tail else token.end()), (said + (tail.group() if tail else "")).strip())
         at = tail.end() if tail else token.end()
     for word in _WORDS.finditer(text, at):
-        put(word.span(), _plain(word.group()))
+        put(word.span(), _plain(word.group(), base))
     return Spoken("".join(pieces), tuple(spans))
 
 
@@ -83,6 +83,7 @@ _ABBREVIATIONS: Final = {
     "mon.": "Monday", "tue.": "Tuesday", "wed.": "Wednesday", "thu.": "Thursday", "fri.": "Friday", "sat.": "Saturday",
     "sun.": "Sunday", "jan.": "January", "feb.": "February", "aug.": "August", "sept.": "September", "oct.": "October",
     "nov.": "November", "dec.": "December", "&": "and", "+": "plus", "%": "percent", "@": "at", "=": "equals",
+    "and/or": "and or",
 }
 _UNITS: Final = {
     "km": "kilometres", "m": "metres", "cm": "centimetres", "mm": "millimetres", "kg": "kilograms", "g": "grams",
@@ -96,14 +97,14 @@ _DAYS: Final = {"mon": "Monday", "tue": "Tuesday", "tues": "Tuesday", "wed": "We
 _MARKUP: Final = re.compile(r"^[*_#`~>|\-•·]+|[*_#`~|]+(?=[.,;:!?]*$)")
 
 
-def _plain(word: str) -> str:
+def _plain(word: str, language: str) -> str:
     """A word that no pattern reads: without mark-up, emoji and control characters."""
     word = _MARKUP.sub("", word)
-    if (known := _ABBREVIATIONS.get(word.lower())) is not None:
+    if language == "en" and (known := _ABBREVIATIONS.get(word.lower())) is not None:
         return known
     kept = "".join(c for c in word if unicodedata.category(c)[0] in "LNPM" or c in "'+%&@$€£=")
     kept = re.sub(r"[*_#`~|<>\[\]{}\\^]", "", kept)
-    if "/" in kept and not kept.startswith("/"):
+    if language == "en" and "/" in kept and not kept.startswith("/"):
         kept = kept.replace("/", " or ")
     return kept if any(c.isalnum() for c in kept) else ""
 
@@ -124,7 +125,7 @@ def number(value: str, language: str = "en", *, to: str = "cardinal") -> str:
 
 def _digits(value: str) -> str:
     names = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-    return " ".join(names[int(char)] for char in value if char.isascii() and char.isdigit())
+    return " ".join(names[int(char)] for char in value if char.isdecimal())
 
 
 def _phone(value: str, _: str) -> str:
@@ -134,16 +135,20 @@ def _phone(value: str, _: str) -> str:
 
 
 def _money(value: str, language: str) -> str:
-    match = re.match(r"([$€£])\s?([\d,]+)(?:\.(\d{2}))?", value)
+    sign = next(char for char in value if char in _MONEY)
+    match = re.search(r"([\d,]*\d)(?:\.(\d+))?\s?([a-z]*)", value, re.IGNORECASE)
     assert match is not None
-    unit, small = _MONEY[match.group(1)]
-    whole = match.group(2).rstrip(",")
-    said = f"{number(whole, language)} {unit}{'' if whole == '1' else 's'}"
-    if match.group(3) and match.group(3) != "00":
-        cents = int(match.group(3))
-        many = "pence" if small == "penny" else "cents"
-        said += f" and {number(str(cents), language)} {small if cents == 1 else many}"
-    return said
+    unit, small = _MONEY[sign]
+    whole, part, scale = match.group(1), match.group(2) or "", match.group(3)
+    if scale or len(part) not in (0, 2):
+        return f"{number(f'{whole}.{part}'.rstrip('.'), language)} {scale} {unit}s".replace("  ", " ")
+    cents = int(part or "0")
+    units = f"{number(whole, language)} {unit}{'' if whole == '1' else 's'}"
+    if not cents:
+        return units
+    many = "pence" if small == "penny" else "cents"
+    rest = f"{number(str(cents), language)} {small if cents == 1 else many}"
+    return rest if not int(whole.replace(",", "")) else f"{units} and {rest}"
 
 
 def _clock(hour: int, minute: int, half: str) -> str:
@@ -165,13 +170,21 @@ def _time(value: str, _: str) -> str:
 
 
 def _range(value: str, language: str) -> str:
+    """From one to the other; a sign that only one of them bears is said once, behind the second."""
     first, last = re.split(r"\s*[-–—]\s*", value, maxsplit=1)
-    return f"{_item(first, language)} to {_item(last, language)}"
+    if first[0] in _MONEY:
+        last = last if last[0] in _MONEY else first[0] + last
+        first = first.lstrip("".join(_MONEY) + " ")
+    return f"{_item(first.rstrip('% '), language)} to {_item(last, language)}"
 
 
 def _item(value: str, language: str) -> str:
-    if value.lower() in _DAYS:
-        return _DAYS[value.lower()]
+    if (day := _DAYS.get(value.lower().rstrip("."))) is not None:
+        return day
+    if value[0] in _MONEY:
+        return _money(value, language)
+    if value.endswith("%"):
+        return _percent(value, language)
     if re.fullmatch(r"\d{1,2}(?:[:.]\d{2})?\s*[ap]\.?m\.?|\d{1,2}:\d{2}", value, re.IGNORECASE):
         return _time(value, language)
     return number(value, language)
@@ -188,7 +201,21 @@ def _percent(value: str, language: str) -> str:
 def _unit(value: str, language: str) -> str:
     match = re.match(r"([\d.,]+)\s*(\S+)", value)
     assert match is not None
-    return f"{number(match.group(1), language)} {_UNITS[match.group(2).lower()]}"
+    return f"{number(match.group(1), language)} {_UNITS.get(match.group(2).lower(), match.group(2))}"
+
+
+def _minus(value: str, language: str) -> str:
+    return f"minus {number(value[1:], language)}"
+
+
+def _degrees(value: str, language: str) -> str:
+    match = re.match(r"([-−]?)([\d.]+)", value)
+    assert match is not None
+    return f"{'minus ' if match.group(1) else ''}{number(match.group(2), language)} degrees"
+
+
+def _numero(_: str, __: str) -> str:
+    return "number"
 
 
 _MONTHS: Final = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
@@ -222,29 +249,40 @@ def _acronym(value: str, _: str) -> str:
 
 
 def _day(value: str, _: str) -> str:
-    return _DAYS[value.rstrip(".").lower()]
+    return _DAYS.get(value.rstrip(".").lower(), value)
 
 
 _UNIT_NAMES: Final = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
 _DAY_NAME: Final = r"(?:mon|tues?|wed|thu(?:rs?)?|fri|sat|sun)"
+_NUMBER: Final = r"\d+(?:,\d{3})*(?:\.\d+)?"
+_TO: Final = r"\s?[-–—]\s?"
 _HALF: Final = r"\s?(?:[ap]\.m\.|[ap]m\b)"
 _TIME_HALF: Final = r"\d{1,2}(?:[:.]\d{2})?" + _HALF
 _PATTERNS: Final[dict[str, tuple[str, Callable[[str, str], str]]]] = {
     "address": (r"https?://[^\s,]+[\w/]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|\bwww\.[\w-]+(?:\.[\w-]+)+", _address),
     "date": (r"\b\d{4}-\d{2}-\d{2}\b", _date),
-    "money": (r"[$€£]\s?\d+(?:,\d{3})*(?:\.\d{2})?(?!\d)", _money),
+    "prices": (rf"[$€£]\s?{_NUMBER}{_TO}[$€£]?\s?{_NUMBER}(?![\w%])", _range),
+    "money": (rf"[$€£]\s?{_NUMBER}(?:\s?(?:thousand|million|billion)\b)?|\b{_NUMBER}\s?[€£]", _money),
     "times": (rf"\b\d{{1,2}}(?:[:.]\d{{2}})?(?:{_HALF})?\s?[-–—]\s?{_TIME_HALF}", _range),
     "clocks": (r"\b\d{1,2}:\d{2}\s?[-–—]\s?\d{1,2}:\d{2}\b", _range),
     "time": (rf"\b{_TIME_HALF}|\b(?:[01]?\d|2[0-3]):[0-5]\d\b", _time),
-    "days": (rf"\b{_DAY_NAME}\s?[-–—]\s?{_DAY_NAME}\b", _range),
-    "phone": (r"\+?\b\d{3}[ -]\d{3,4}(?:[ -]\d{2,4})*\b|\+\d{6,15}\b|\b0\d{6,14}\b|\b\d{7,15}\b", _phone),
-    "percent": (r"\b\d+(?:,\d{3})*(?:\.\d+)?\s?%", _percent),
-    "unit": (rf"\b\d+(?:,\d{{3}})*(?:\.\d+)?\s?(?:{_UNIT_NAMES})\b", _unit),
+    "days": (rf"\b{_DAY_NAME}\.?{_TO}{_DAY_NAME}(?:\.(?=\s)|\b)", _range),
+    "phone": (
+        r"\+\d[\d ()-]{4,18}\d\b|\(0\d{1,4}\)\s?\d[\d -]{3,12}\d\b|\b0\d{1,4}(?:[ -]\d{2,8})+\b|\b1-\d{3}-\d{3}-\d{4}\b"
+        r"|\b\d{3}[ -]\d{3,4}(?:[ -]\d{2,4})+\b|\b\d{3}-\d{4}\b|\b0\d{6,14}\b|\b\d{7,15}\b",
+        _phone,
+    ),
+    "percents": (rf"\b{_NUMBER}\s?%?{_TO}{_NUMBER}\s?%", _range),
+    "percent": (rf"\b{_NUMBER}\s?%", _percent),
+    "degrees": (r"(?<!\S)[-−]?\d+(?:\.\d+)?\s?°\s?(?:[CF]\b)?", _degrees),
+    "unit": (rf"\b{_NUMBER}\s?(?:{_UNIT_NAMES})\b", _unit),
+    "numero": (r"(?<!\S)(?:no\.\s?|[№#]\s?)(?=\d)", _numero),
     "ordinal": (r"\b\d{1,4}(?:st|nd|rd|th)\b", _ordinal),
     "range": (r"\b\d{1,4}\s?[-–—]\s?\d{1,4}\b", _range),
     "code": (r"\b(?=\w*\d)(?=\w*[A-Za-z])[A-Za-z0-9]{2,10}\b", _code),
     "year": (r"\b(?:1[5-9]|20)\d{2}\b(?![,.]\d)", _year),
-    "number": (r"\b\d+(?:,\d{3})*(?:\.\d+)?(?!\w)", number),
+    "minus": (rf"(?<!\S)[-−]{_NUMBER}(?!\w)", _minus),
+    "number": (rf"\b{_NUMBER}(?!\w)", number),
     "day": (rf"\b{_DAY_NAME}\.(?=\s)", _day),
     "acronym": (r"\b(?=[A-Z]*[BCDFGHJKLMNPQRSTVWXZ])[A-Z]{2,5}\b", _acronym),
 }
