@@ -40,6 +40,8 @@ class RuleMatcher:
         )
 
     async def match(self, text: str) -> Match:
+        if not text.strip():
+            return Match(None, 0.0, 0.0, None)
         matcher = self._by_meaning
         if matcher is None or self._embedder is None:
             return self._by_words.match(text, None)

@@ -1,0 +1,33 @@
+"""An agent's prompt and fixed lines."""
+
+from __future__ import annotations
+
+from voicebridge.conversation.agent import AgentSpec, Limits, Lines, Rule
+
+
+def test_the_prompt_is_the_instructions_and_then_the_facts():
+    agent = AgentSpec("a", "Hi.", instructions="  Be brief.\n", facts=("Open nine to five.", "Closed on Sunday."))
+    assert agent.system_prompt() == "Be brief.\n\nFacts:\n- Open nine to five.\n- Closed on Sunday."
+    assert AgentSpec("a", "Hi.", instructions="Be brief.").system_prompt() == "Be brief."
+    assert AgentSpec("a", "Hi.", facts=("One.",)).system_prompt() == "Facts:\n- One."
+    assert AgentSpec("a", "Hi.").system_prompt() == ""
+
+
+def test_fixed_lines_are_all_that_is_said_without_a_model_each_once():
+    agent = AgentSpec(
+        "a",
+        "Hi.",
+        rules=(Rule("x", ("x",), ("One.", "Two.")), Rule("y", ("y",), ("Two.", "Bye.")), Rule("z", ("z",))),
+        lines=Lines(("Hm.",), ("Still there?",), "Gone.", ("No idea.", ""), "Trouble.", "Too long."),
+    )
+    assert agent.fixed_lines() == (
+        "Hi.", "Hm.", "Still there?", "Gone.", "No idea.", "Trouble.", "Too long.", "One.", "Two.", "Bye.",
+    )
+
+
+def test_the_defaults_keep_the_promises():
+    limits = Limits()
+    assert limits.speculate_s < limits.endpoint_s < limits.endpoint_open_s <= 1.0
+    assert limits.cover_first_s < 1.5, "never silent for longer while it is our turn"
+    assert limits.answer_s <= 5.0
+    assert all(Lines().fillers) and Lines().trouble and Lines().no_input_end
