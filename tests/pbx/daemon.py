@@ -1,0 +1,111 @@
+"""A real `voicebridge run` in a process of its own, with its records in a folder of the test's."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from tests.pbx.process import end, kill_session, tied
+
+READY = re.compile(r"ready\. AudioSocket on 127\.0\.0\.1:(\d+),")
+READY_S = 90.0
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIG = """\
+default_agent = "{agent}"
+[listen]
+audiosocket = "127.0.0.1:0"
+[store]
+dir = "{folder}"
+record_audio = true
+event_log = true
+{engines}"""
+SPEECH_ONLY = '[engines]\nllm = ""\nembed = ""\n'
+"""Engines that listen and speak: enough where the test is about sound."""
+
+
+class DaemonError(Exception):
+    """It did not get ready, or left no record; the text ends with what it printed."""
+
+
+class VoiceDaemon:
+    """Use as a context manager. `engines` is a piece of voicebridge.toml; nothing there means the embedded profile."""
+
+    def __init__(self, folder: Path, *, agent: str = "demo", engines: str = "") -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._config = folder / "voicebridge.toml"
+        self._config.write_text(CONFIG.format(agent=agent, folder=folder, engines=engines))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+
+    def __enter__(self) -> VoiceDaemon:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _start(self) -> None:
+        command = [sys.executable, "-m", "voicebridge", "run", "--config", str(self._config)]
+        with (self._folder / "output").open("wb") as output:
+            self._process = subprocess.Popen(
+                tied(command), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=REPOSITORY,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"}, start_new_session=True,
+            )
+        until = time.monotonic() + READY_S
+        while (found := READY.search(self.output())) is None:
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise DaemonError(f"voicebridge run is not ready (exit {self._process.poll()}):\n{self.output()}")
+            time.sleep(0.05)
+        self.port = int(found[1])
+
+    @property
+    def media(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def output(self) -> str:
+        return (self._folder / "output").read_text(errors="replace")
+
+    def kill(self) -> None:
+        """kill -9, as a crash or the kernel would."""
+        if self._process is not None:
+            kill_session(self._process)
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            end(process)
+            kill_session(process)
+
+    def record(self, call: UUID, *, limit_s: float = 10.0) -> dict[str, Any]:
+        """The record of a call, once it is over. Blocks. Raises DaemonError."""
+        path = self._folder / "calls" / f"{call}.json"
+        until = time.monotonic() + limit_s
+        while not path.exists():
+            if time.monotonic() > until:
+                raise DaemonError(f"no record of call {call}:\n{self.output()[-3000:]}")
+            time.sleep(0.05)
+        made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return made
+
+
+def caller_said(record: dict[str, Any]) -> str:
+    """All that was understood of the caller, in order."""
+    return " ".join(turn["caller"] for turn in record["turns"] if turn["caller"])
+
+
+def agent_said(record: dict[str, Any]) -> str:
+    """All that was heard of the agent, in order, as written."""
+    said = (part for turn in record["turns"] for part in turn["said"] if part["at"] is not None)
+    return " ".join(part["heard"] for part in sorted(said, key=lambda part: part["at"]))
