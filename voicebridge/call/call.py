@@ -22,6 +22,7 @@ from voicebridge.audio.ledger import (
     SegmentStarted,
 )
 from voicebridge.audio.recording import Recorder
+from voicebridge.audio.resample import resample_segment
 from voicebridge.call.hearing import Hearing
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.speech import Mouth, Rendered
@@ -101,19 +102,29 @@ class Call:
     def on_audio(self, pcm: bytes, rate: int) -> None:
         if self._ledger is None:
             self._begin(rate)
-        if rate != self._rate or self._hearing is None:
+        if self._hearing is None:
             return
+        if rate != self._rate:  # a mute caller was greeted, and turns out to send at another rate
+            pcm = resample_segment(pcm, rate, self._rate)
         if self._recorder is not None:
             self._caller_frame += pcm
         for event in self._hearing.hear(pcm):
             self.tell(event)
 
     def on_dtmf(self, digit: str) -> None:
+        if self._ledger is None:
+            self._begin(self.leg.rate)
         self.tell(ev.Dtmf(digit))
 
     def on_closed(self, reason: str) -> None:
-        self.tell(ev.CallClosed(self.core.ended_by if self._ending else reason))
-        self._close()
+        reason = self.core.ended_by if self._ending else reason
+        try:
+            if self._ledger is None:  # gone before anything was said
+                self.core.ended_by = reason
+            else:
+                self.tell(ev.CallClosed(reason))
+        finally:
+            self._close()
 
     # ---- the media clock
 
