@@ -1,11 +1,13 @@
-"""Voices the exam's utterances: every entry of the two TOML files becomes its `file`, 8 kHz 16-bit mono.
+"""Voices an exam's utterances: every entry of its folder's lists becomes its `file`, 8 kHz 16-bit mono.
 
 Needs, from Debian: flite, festival with festvox-kallpc16k, festvox-kdlpc16k and festvox-us-slt-hts, espeak-ng, sox;
-and numpy. Run `python bench/exam/make_wavs.py` to remake all the files, with `--check` only to measure those there.
+and numpy. Run `python bench/exam/make_wavs.py` to remake all the files, with `--check` only to measure those there,
+with `--folder bench/exam2` for the other exam's.
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 
 HERE = Path(__file__).resolve().parent
 LISTS = ("questions.toml", "model_questions.toml")
+"""An exam has the first; the second only where the language model's response time is measured too."""
 RATE = 8000
 FRAME = RATE // 100
 """Samples in the 10 ms frames by which speech is told from silence."""
@@ -59,12 +62,14 @@ class Measure:
     peak_dbfs: float
 
 
-def utterances() -> list[Utterance]:
-    """All entries of both lists, in their order."""
+def utterances(folder: Path) -> list[Utterance]:
+    """All entries of the folder's lists, in their order. Raises FileNotFoundError if it has no questions.toml."""
     found = []
     for name in LISTS:
-        for entry in tomllib.loads((HERE / name).read_text("utf-8"))["question"]:
-            found.append(Utterance(entry["id"], entry["text"], entry["voice"], HERE / entry["file"]))
+        if name != LISTS[0] and not (folder / name).exists():
+            continue
+        for entry in tomllib.loads((folder / name).read_text("utf-8"))["question"]:
+            found.append(Utterance(entry["id"], entry["text"], entry["voice"], folder / entry["file"]))
     return found
 
 
@@ -160,10 +165,13 @@ def faults(found: Measure) -> list[str]:
 
 
 def main() -> int:
-    checking = "--check" in sys.argv[1:]
+    parser = argparse.ArgumentParser(description="Voices an exam's utterances, or measures those voiced before.")
+    parser.add_argument("--check", action="store_true", help="only measure the files that are there")
+    parser.add_argument("--folder", type=Path, default=HERE, help="the exam's folder (default: %(default)s)")
+    wanted = parser.parse_args()
     bad = 0
-    for said in utterances():
-        if not checking:
+    for said in utterances(wanted.folder):
+        if not wanted.check:
             said.path.parent.mkdir(exist_ok=True)
             write(said.path, levelled(trimmed(synthesise(said.voice, said.text))))
         found = measure(said.path)
