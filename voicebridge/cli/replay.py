@@ -26,7 +26,7 @@ def replay(log: Path, as_json: bool, quiet: bool) -> None:
         with log.open(encoding="utf-8") as lines:
             agent, context_tokens, source = eventlog.read(lines)
             steps = list(source)
-    except eventlog.LogError as error:
+    except (eventlog.LogError, UnicodeDecodeError) as error:
         click.echo(f"voicebridge: {log}: {error}", err=True)
         sys.exit(2)
     core = Conversation(agent, context_tokens=context_tokens)

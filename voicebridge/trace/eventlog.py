@@ -36,6 +36,11 @@ def _classes(module: object) -> dict[str, type]:
 
 _EVENTS = _classes(events)
 _COMMANDS = _classes(commands)
+_FLOATS = {
+    cls: {field.name for field in dataclasses.fields(cls) if field.type in (float, "float")}
+    for cls in (*_EVENTS.values(), *_COMMANDS.values())
+}
+"""Which fields are numbers: in these "inf" stands for infinity, elsewhere for what somebody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ def _decoded(classes: dict[str, type], made: dict[str, Any]) -> Any:
     for name, item in fields.items():
         if isinstance(item, list):
             fields[name] = tuple(_part(cls, part) for part in item)
-        elif item == "inf":
+        elif item == "inf" and name in _FLOATS[cls]:
             fields[name] = math.inf
     return cls(**fields)
 

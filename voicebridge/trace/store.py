@@ -67,4 +67,6 @@ class CallStore:
                         gone += 1
                 except FileNotFoundError:
                     continue
+                except OSError as error:
+                    log.warning("%s is past its retention and cannot be deleted: %s", file, error)
         return gone

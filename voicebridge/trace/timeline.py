@@ -181,7 +181,7 @@ class Timeline:
             if (found := self._segments.get(cut.segment)) is not None:
                 turn, said = found
                 said.heard, said.complete = cut.heard, cut.complete
-                turn.cut_off = True
+                turn.cut_off = turn.cut_off or said.kind != "filler"  # the answer itself may cut a filler
 
     def _command(self, now: float, command: cmd.Command) -> None:
         match command:

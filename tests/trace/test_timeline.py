@@ -1,0 +1,149 @@
+"""Where a turn's time went: on the core's own stage, the timeline must add up."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.trace.stage import AGENT, RULED, VOICE_AFTER_S, Engine, Watched
+from voicebridge.conversation import commands as cmd
+from voicebridge.conversation import events as ev
+from voicebridge.trace.timeline import STAGES, Timeline, TurnTrace
+
+
+def assert_adds_up(turn: TurnTrace) -> None:
+    """The spans are contiguous from the last voiced sample to the first audible one and sum to the gap."""
+    spans = turn.spans()
+    assert spans[0][1] == turn.last_voice
+    assert all(before[2] == after[1] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(begin <= end for _, begin, end in spans)
+    assert spans[-1][0] == "audible" and spans[-1][2] == turn.marks["audible"]
+    assert sum(end - begin for _, begin, end in spans) == pytest.approx(turn.gap)
+    assert {name for name, _, _ in spans} <= set(STAGES)
+
+
+def test_a_turn_of_the_model_has_every_stage_in_order():
+    stage = Watched(stt=Engine(0.10), llm=Engine(0.10), tts=Engine(0.02)).start().run(2)
+    stopped = stage.now + 1.0 - 0.05
+    stage.caller("what do you sell").run(6)
+    turn = stage.turn("what do you sell")
+    assert (turn.source, turn.rule, turn.cut_off, turn.troubles) == ("model", "", False, [])
+    assert turn.last_voice == pytest.approx(stopped)
+    order = ["detected", "transcript", "first_token", "first_clause", "speech_ready", "sent", "audible"]
+    assert sorted(order, key=lambda name: turn.marks[name]) == order
+    assert turn.marks["audible"] == pytest.approx(turn.marks["sent"] + VOICE_AFTER_S)
+    assert [(said.text.strip(), said.complete) for said in turn.said] == [
+        ("Sure, we can do that for you.", True), ("Anything else?", True),
+    ]
+    assert_adds_up(turn)
+
+
+def test_a_turn_of_a_rule_says_which():
+    stage = Watched(agent=RULED).start().run(2).caller("when are you open").run(4)
+    turn = stage.turn("when are you open")
+    assert (turn.source, turn.rule) == ("rule", "hours")
+    assert turn.marks["transcript"] <= turn.marks["rule"] <= turn.marks["first_clause"]
+    assert "first_token" not in turn.marks
+    assert_adds_up(turn)
+
+
+def test_the_greeting_answers_nobody_and_has_no_gap():
+    stage = Watched().start().run(3)
+    (turn,) = stage.timeline.turns
+    assert (turn.turn, turn.gap, turn.spans(), turn.source) == (0, None, [], "line")
+    assert [said.kind for said in turn.said] == ["greeting"]
+    assert stage.timeline.gaps() == []
+
+
+def test_a_filler_does_not_end_the_gap():
+    stage = Watched(llm=Engine(1.2)).start().run(2).caller("what do you sell").run(9)
+    turn = stage.turn("what do you sell")
+    filler = next(said for said in turn.said if said.kind == "filler")
+    answer = next(said for said in turn.said if said.kind == "answer")
+    assert filler.at < answer.at == turn.marks["audible"]
+    assert turn.gap > 1.2
+    assert not turn.cut_off
+    assert_adds_up(turn)
+
+
+def test_an_interrupted_turn_holds_the_words_that_were_heard():
+    stage = Watched().start().run(2).caller("what do you sell").run(1.5).caller("stop that now").run(6)
+    turn = stage.turn("what do you sell")
+    assert turn.cut_off
+    heard = turn.said[0].heard
+    assert heard and turn.said[0].text.startswith(heard) and not turn.said[0].complete
+    assert turn.said[-1].heard == ""
+    assert not stage.turn("stop that now").cut_off
+
+
+def test_a_caller_who_goes_on_is_measured_from_his_last_word():
+    stage = Watched().start().run(2).caller("i would like").run(0.2)
+    stage.caller("i would like a bicycle", seconds=1.0).run(6)
+    turn = stage.turn("i would like a bicycle")
+    assert turn.gap < 1.0
+    assert_adds_up(turn)
+    assert [said.kind for said in turn.said].count("answer") == 2, "the draft that was thrown away is not in it"
+
+
+def test_troubles_are_kept_with_the_turn():
+    stage = Watched(llm=Engine(0.1, fails="crashed")).start().run(2).caller("what do you sell").run(8)
+    turn = stage.turn("what do you sell")
+    assert "ModelFailed: crashed" in turn.troubles
+    stage = Watched(tts=Engine(0.02, fails="timeout")).start().run(1)
+    assert "SegmentFailed: timeout" in stage.timeline.turns[0].troubles
+
+
+def test_a_segment_nobody_knows_is_ignored():
+    timeline = Timeline()
+    timeline.audible(7, 1.0)
+    timeline.watch(1.0, ev.PlaybackStarted(7), [])
+    timeline.watch(1.0, ev.PlayoutCut((ev.HeardSegment(7, "x", False),)), [cmd.DropSegments((8,))])
+    assert [turn.said for turn in timeline.turns] == [[]]
+
+
+def test_the_record_is_json_in_seconds_since_the_call_began():
+    stage = Watched().start().run(2).caller("what do you sell").run(6)
+    made = stage.turn("what do you sell").as_dict(100.0)
+    assert json.loads(json.dumps(made)) == made
+    assert made["gap_s"] == pytest.approx(made["marks"]["audible"] - made["last_voice"], abs=2e-4)
+    assert 2.0 < made["last_voice"] < 3.1
+    assert set(made["marks"]) <= set(STAGES)
+    assert made["said"][0]["heard"] == made["said"][0]["text"]
+
+
+ACTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("run"), st.floats(0.01, 3.0)),
+        st.tuples(st.just("say"), st.sampled_from(["", "uh-huh", "when are you open", "stop it please", "hello"])),
+        st.tuples(st.just("begin"), st.sampled_from(["", "and then i"])),
+        st.tuples(st.just("stop"), st.floats(0.0, 1.0)),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ACTS, st.sampled_from([AGENT, RULED]), st.sampled_from([0.05, 0.4, 1.5]), st.sampled_from(["", "crashed"]))
+def test_whatever_happens_every_answered_turn_adds_up(acts, agent, delay, fails):
+    stage = Watched(agent=agent, llm=Engine(delay, fails=fails)).start()
+    for name, value in acts:
+        match name:
+            case "run":
+                stage.run(value)
+            case "say":
+                stage.caller(value)
+            case "begin":
+                stage.begins(value)
+            case "stop":
+                stage.stops(value)
+    stage.run(12)
+    for turn in stage.timeline.turns:
+        json.dumps(turn.as_dict(100.0))
+        assert all(said.text.startswith(said.heard.strip()) or said.heard.split() == said.text.split()[: len(
+            said.heard.split())] for said in turn.said)
+        if turn.gap is not None:
+            assert turn.gap > 0
+            assert_adds_up(turn)
