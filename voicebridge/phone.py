@@ -256,7 +256,7 @@ class Phone:
         spans = voiced_spans(rest, self._rate)
         return moment + spans[0][0] / self._rate if spans else None
 
-    def _agent_stopped_after(self, moment: float) -> float | None:
+    def _agent_stopped_after(self, moment: float) -> float:
         """When the agent's voice, on at `moment`, went silent (for at least 0.2 s)."""
         rest = bytes(self._heard.agent[round(moment * self._rate) * 2 :])
         spans = voiced_spans(rest, self._rate, join_s=0.2)
