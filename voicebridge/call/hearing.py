@@ -30,7 +30,7 @@ class Hearing:
         self._fed = 0  # samples up to here are with the recogniser, or will not go there
         self._feeding = False
         self._began = 0
-        self._last_voice = 0
+        self._due = 0  # samples up to here belong to the recogniser, while nobody speaks
 
     def hear(self, pcm: bytes) -> list[ev.SpeechStarted | ev.SpeechStopped]:
         """Take the caller's audio; returns what the core should know, in order."""
@@ -40,12 +40,13 @@ class Hearing:
         for change in self._vad.feed(pcm):
             match change:
                 case VoiceBegan(at_sample):
+                    self.flush()  # the voice before a short pause, which nobody may have asked for yet
                     self._began = at_sample
                     self._fed = max(self._fed, at_sample - int(PREROLL_S * self._rate))
                     self._feeding = True
                     told.append(ev.SpeechStarted(ago=self._ago(at_sample)))
                 case VoiceEnded(last_voice_sample):
-                    self._last_voice = last_voice_sample
+                    self._due = last_voice_sample + int(TAIL_S * self._rate)
                     voiced = max(0, last_voice_sample - self._began) / self._rate
                     told.append(ev.SpeechStopped(ago=self._ago(last_voice_sample), voiced=voiced))
                     self._feeding = False
@@ -58,7 +59,7 @@ class Hearing:
 
     def flush(self) -> None:
         """Give the recogniser what it should have by now: up to the present while he speaks, else a short tail."""
-        until = self._heard if self._feeding else min(self._heard, self._last_voice + int(TAIL_S * self._rate))
+        until = self._heard if self._feeding else min(self._heard, self._due)
         first = max(self._fed, self._past_from)
         if until > first:
             offset = (first - self._past_from) * BYTES_PER_SAMPLE
@@ -73,8 +74,7 @@ class Hearing:
         """Drop the past beyond what a pre-roll can ask for; what an utterance still needs goes to the recogniser."""
         if len(self._past) <= KEEP_S * 2 * self._rate * BYTES_PER_SAMPLE:
             return
-        if self._feeding:
-            self.flush()
+        self.flush()
         excess = len(self._past) - int(KEEP_S * self._rate) * BYTES_PER_SAMPLE
         del self._past[:excess]
         self._past_from += excess // BYTES_PER_SAMPLE
