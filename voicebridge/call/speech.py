@@ -149,10 +149,15 @@ def _read(file: Path, text: str) -> Rendered | None:
     try:
         with wave.open(str(file), "rb") as wav:
             pcm, rate = wav.readframes(wav.getnframes()), wav.getframerate()
+            whole = 0 < 2 * wav.getnframes() == len(pcm) and wav.getnchannels() == 1
         marks = json.loads(file.with_suffix(".json").read_text())
+        kept = tuple((int(start), int(end), int(sample)) for start, end, sample in marks)
     except FileNotFoundError:
         return None
-    except (OSError, EOFError, wave.Error, ValueError) as error:
+    except (OSError, EOFError, wave.Error, ValueError, TypeError) as error:
         log.warning("prompt cache file %s is not usable, made again: %s", file, error)
         return None
-    return Rendered(text, pcm, rate, tuple((start, end, sample) for start, end, sample in marks))
+    if not whole:
+        log.warning("prompt cache file %s is not whole, made again", file)
+        return None
+    return Rendered(text, pcm, rate, kept)
