@@ -14,9 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,57 +24,37 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from bench.calls import MODEL_QUESTIONS, Round, Spread, lines, spread
 from bench.machine import machine
 from voicebridge.cli.testcall import running_daemon, wait_for_record
 from voicebridge.config import split_address
-from voicebridge.phone import Heard, Line, Phone, read_wav
+from voicebridge.phone import Heard, Line, Phone
 from voicebridge.trace.render import percentile
 from voicebridge.trace.store import CallStore
 
-EXAM = Path(__file__).parent / "exam"
 STAGGER_S = 0.7
 PATH = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@dataclass(frozen=True)
-class Round:
-    """One call and, where the daemon's store can be read, its record."""
-
-    heard: Heard
-    record: dict[str, Any] | None
-
-
-def questions(file: Path, rate: int) -> list[Line]:
-    entries = tomllib.loads(file.read_text(encoding="utf-8"))["question"]
-    return [Line(entry["id"], read_wav(EXAM / entry["file"], rate)) for entry in entries]
-
-
-def dealt(lines: Sequence[Line], calls: int, turns: int, barge_in: float | None) -> list[list[Line]]:
+def dealt(asked: Sequence[Line], calls: int, turns: int, barge_in: float | None) -> list[list[Line]]:
     """`turns` questions for each call; every call begins elsewhere in the list."""
     made = []
     for number in range(calls):
-        begin = number * len(lines) // calls
-        picked = [lines[(begin + index) % len(lines)] for index in range(turns)]
+        begin = number * len(asked) // calls
+        picked = [asked[(begin + index) % len(asked)] for index in range(turns)]
         made.append([Line(line.label, line.pcm, barge_in if index else None) for index, line in enumerate(picked)])
     return made
 
 
 async def talk(port: int, host: str, plan: Sequence[Sequence[Line]], tick: Any) -> list[Heard]:
-    async def one(number: int, lines: Sequence[Line]) -> Heard:
+    async def one(number: int, said: Sequence[Line]) -> Heard:
         await asyncio.sleep(number * STAGGER_S)
-        return await Phone(host, port, on_event=tick).call(lines)
+        return await Phone(host, port, on_event=tick).call(said)
 
-    return list(await asyncio.gather(*(one(number, lines) for number, lines in enumerate(plan))))
-
-
-def spread(values: Sequence[float]) -> dict[str, float | int]:
-    if not values:
-        return {"n": 0}
-    shares = {f"p{share:g}": round(percentile(values, share), 3) for share in (50, 95, 99)}
-    return {"n": len(values), **shares, "max": round(max(values), 3)}
+    return list(await asyncio.gather(*(one(number, said) for number, said in enumerate(plan))))
 
 
-def by_stage(rounds: Sequence[Round]) -> dict[str, dict[str, float | int]]:
+def by_stage(rounds: Sequence[Round]) -> dict[str, Spread]:
     """When each stage was reached, in seconds from the last voiced sample, by the daemon's own timeline."""
     reached: dict[str, list[float]] = {}
     for made in rounds:
@@ -102,7 +80,8 @@ def report(rounds: Sequence[Round]) -> dict[str, Any]:
     frames = [gap for made in rounds for gap in made.heard.frame_gaps()]
     stops = [line.agent_stopped - line.first_voice for line in spoken if line.agent_stopped is not None]
     return {
-        "gap_s": spread([line.gap for line in spoken if line.gap is not None]),
+        "gap_s": spread([gap for made in rounds for gap in made.gaps()]),
+        "fillers": sum(made.fillers() for made in rounds),
         "unanswered": [line.line.label for line in spoken if line.gap is None],
         "barge_in_stop_s": spread(stops),
         "frame_gap_s": {**spread(frames), "p99.9": round(percentile(frames, 99.9), 4)},
@@ -124,7 +103,8 @@ def show(console: Console, made: dict[str, Any]) -> None:
         if row["n"]:
             table.add_row(name, str(row["n"]), *(f"{row[key]:.3f}" for key in ("p50", "p95", "p99", "max")))
     console.print(table)
-    console.print(f"answered by {made['answered_by']}; frame gap p99.9 {made['frame_gap_s']['p99.9'] * 1000:.1f} ms")
+    late = made["frame_gap_s"]["p99.9"] * 1000
+    console.print(f"answered by {made['answered_by']}, {made['fillers']} fillers; frame gap p99.9 {late:.1f} ms")
     if made["unanswered"]:
         console.print(f"[red]not answered: {', '.join(made['unanswered'])}[/]")
 
@@ -143,7 +123,7 @@ def daemon(address: str | None, options: Sequence[str], config: Path | None) -> 
 @click.option("--calls", default=1, show_default=True, help="Calls in conversation at the same time.")
 @click.option("--turns", default=26, show_default=True, help="Questions in each call.")
 @click.option("--agent", default="open", show_default=True)
-@click.option("--questions", "file", type=PATH, default=EXAM / "model_questions.toml")
+@click.option("--questions", "file", type=PATH, default=MODEL_QUESTIONS)
 @click.option("--barge-in", type=float, help="Seconds into the answer at which the next question begins.")
 @click.option("--to", "address", help="A daemon that runs already.")
 @click.option("--config", type=PATH, help="Configuration for the daemon.")
@@ -160,7 +140,7 @@ def main(
 ) -> None:
     """Measure the response gap."""
     console = Console(stderr=True)
-    plan = dealt(questions(file, 8_000), calls, turns, barge_in)
+    plan = dealt(lines(file), calls, turns, barge_in)
     with daemon(address, ["--agent", agent], config) as (host, port, folder), Progress(console=console) as bar:
         task = bar.add_task(f"{calls} call(s) of {turns} questions", total=calls * turns)
 

@@ -12,16 +12,18 @@ ModelScope = Literal["open", "smalltalk", "none"]
 STRICT = {"extra": "forbid"}
 """For whoever validates input into these classes: an unknown key is an error, not a typo to be ignored."""
 
-RuleAction = Literal["say", "model", "end_call", "fallback"]
+RuleAction = Literal["say", "model", "unknown", "end_call", "fallback"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """Example sentences (or a key) bound to something that needs no model.
 
-    `say` holds one or more wordings of the answer; they take turns. `action` `say` speaks one of them; `model` lets
-    the language model answer (small talk); `end_call` speaks and hangs up; `fallback` speaks and leaves the
-    call to the PBX's fallback.
+    `say` holds one or more wordings of the answer; they take turns. What `action` does:
+    `say` speaks one of them; `model` lets the language model answer (small talk); `unknown` admits, in the agent's own
+    words, that it does not know (examples of what callers ask and nothing answers keep such questions from being
+    mistaken for a neighbour); `end_call` speaks and hangs up; `fallback` speaks and leaves the call to the PBX's
+    fallback.
     """
 
     __pydantic_config__ = STRICT

@@ -67,12 +67,16 @@ _WORD: Final = re.compile(r"[a-z0-9]+(?:[-'][a-z0-9]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The intent's name, or None where nothing is near enough; scores lie between 0 and 1."""
+    """The intent's name, or None where nothing is near enough; scores lie between 0 and 1.
+
+    `best` is the nearest intent, near enough or not; `margin` how far behind the `runner_up` is.
+    """
 
     name: str | None
     score: float
     margin: float
     runner_up: str | None
+    best: str | None = None
 
 
 def normalised(text: str) -> str:
@@ -184,7 +188,7 @@ class IntentMatcher:
         second = ranked[1] if len(ranked) > 1 else (None, 0.0)
         margin = score - second[1]
         sure = score >= (THRESHOLD if by_meaning else THRESHOLD_WORDS) and margin >= MARGIN
-        return Match(name if sure else None, score, margin, second[0])
+        return Match(name if sure else None, score, margin, second[0], name)
 
     def _by_intent(self, scores: npt.NDArray[np.float32]) -> dict[str, float]:
         """An intent is as near as its nearest example, and a little its second nearest."""

@@ -174,6 +174,8 @@ class Replies:
         rule = next((rule for rule in self.agent.rules if rule.name == event.rule), None)
         if rule is None or rule.action == "model":
             self._answer_freely(reply, asked_for=rule is not None)
+        elif rule.action == "unknown":
+            self._answer_unknown(reply)
         else:
             self._answer_by_rule(reply, rule)
         self._give_ready()
@@ -195,7 +197,10 @@ class Replies:
     def _answer_freely(self, reply: Reply, *, asked_for: bool = False) -> None:
         if self.agent.model_scope == "open" or (self.agent.model_scope == "smalltalk" and asked_for):
             self._generate(reply)
-            return
+        else:
+            self._answer_unknown(reply)
+
+    def _answer_unknown(self, reply: Reply) -> None:
         reply.source, reply.complete = "line", True
         line = self._phrase("unknown", self.agent.lines.unknown)
         self._add(reply, "answer", line, deadline=self._answer_deadline())
@@ -243,9 +248,7 @@ class Replies:
         self._add_clauses(reply, [clause.text for clause in reply.splitter.finish()])
         reply.complete = True
         if not reply.pieces:  # the model had nothing to say
-            reply.source = "line"
-            line = self._phrase("unknown", self.agent.lines.unknown)
-            self._add(reply, "answer", line, deadline=self._answer_deadline())
+            self._answer_unknown(reply)
         self._give_ready()
         self._finish_if_dry()
 
