@@ -163,6 +163,19 @@ def test_a_minute_of_silence_does_not_dull_it():
     assert found[0][1] - 60.0 == pytest.approx(truth(spoken(1, 8_000), 8_000)[0], abs=0.05)
 
 
+@pytest.mark.parametrize("rate", RATES)
+def test_after_a_silence_nothing_is_left_of_what_was_heard_before(rate: int):
+    """The network begins afresh, so that no sentence colours the next: it judges the same to the bit."""
+    used, fresh = VoiceActivityDetector(rate), VoiceActivityDetector(rate)
+    before, after = spoken(2, rate), as_pcm(spoken(0, rate))
+    whole_chunks = -len(before) % (16 * rate // 100) + 16 * rate // 100 * 20
+    detect(np.concatenate((before, np.zeros(whole_chunks))), rate, used)
+    for at in range(0, len(after), rate // 25):
+        used.feed(after[at : at + rate // 25])
+        fresh.feed(after[at : at + rate // 25])
+        assert used.probability == fresh.probability
+
+
 # ---- what is no voice
 
 def tones(*hz: float, rate: int, seconds: float = 4.0, level: float = 6_000.0) -> np.ndarray:
