@@ -7,6 +7,7 @@ definition of the response gap.
 from __future__ import annotations
 
 import asyncio
+import bisect
 import time
 import uuid
 import wave
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from voicebridge.audio.measure import last_voiced, voiced_spans
+from voicebridge.audio.measure import voiced_spans
 from voicebridge.audio.pcm import FRAME_S, frame_bytes, frame_samples, samples
 from voicebridge.audio.resample import resample_segment
 from voicebridge.pbx.asterisk.client import AudioSocketClient
@@ -73,6 +74,18 @@ class Heard:
     agent: bytearray = field(default_factory=bytearray)
     caller: bytearray = field(default_factory=bytearray)
     arrivals: list[float] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    """Where each frame that arrived lies on the agent's track (samples)."""
+
+    def position(self, moment: float) -> int:
+        """The sample of the agent's track that was the first to arrive at `moment` or later."""
+        index = bisect.bisect_left(self.arrivals, moment)
+        return self.positions[index] if index < len(self.positions) else len(self.agent) // 2
+
+    def moment(self, sample: int) -> float:
+        """When a sample of the agent's track was heard: its frame's arrival and its place in the frame."""
+        index = bisect.bisect_right(self.positions, sample) - 1
+        return self.arrivals[index] + (sample - self.positions[index]) / self.rate
 
     def frame_gaps(self) -> list[float]:
         """Seconds between the arrivals of one frame and the next."""
@@ -101,6 +114,7 @@ class Phone:
         self._tell = on_event or (lambda text: None)
         self._frame = frame_bytes(rate)
         self._outbox = bytearray()
+        self._sent_at: list[float] = []  # of the line's frames
         self._client: AudioSocketClient | None = None
         self._heard = Heard("", rate)
         self._zero = 0.0
@@ -149,17 +163,23 @@ class Phone:
     async def _say(self, line: Line) -> Spoken:
         await self._wait_until(lambda: not self._outbox)
         begins = self._now()
-        spans = voiced_spans(line.pcm, self._rate)
-        first = spans[0][0] / self._rate if spans else 0.0
-        last = (last_voiced(line.pcm, self._rate) or 0) / self._rate
+        self._sent_at = []
         self._outbox += line.pcm
         self._tell(f"caller: {line.label}")
-        start = len(self._heard.caller) / 2 / self._rate  # where the next frame goes, on the track
         await self._wait_until(lambda: not self._outbox)
         self._speaking_since = None
-        spoken = Spoken(line, begins, start + last, start + first)
+        spans = voiced_spans(line.pcm, self._rate)
+        first, last = (spans[0][0], spans[-1][1] - 1) if spans else (0, 0)
+        spoken = Spoken(line, begins, self._sent(last, begins), self._sent(first, begins))
         self._heard.lines.append(spoken)
         return spoken
+
+    def _sent(self, sample: int, begins: float) -> float:
+        """When a sample of the line was sent: its frame's time and its place in the frame."""
+        frame, offset = divmod(sample, frame_samples(self._rate))
+        if frame < len(self._sent_at):
+            return self._sent_at[frame] + offset / self._rate
+        return begins + sample / self._rate  # the call ended before
 
     # ---- sending and receiving
 
@@ -169,31 +189,35 @@ class Phone:
         due = loop.time()
         while True:
             frame = bytes(self._outbox[: self._frame]).ljust(self._frame, b"\0")
-            del self._outbox[: self._frame]
+            now = self._now()
+            if self._outbox:
+                self._sent_at.append(now)
+                del self._outbox[: self._frame]
             if self._client is not None:
                 self._client.send_audio(frame)
-            # The track is laid out by the clock: sample n was sent at n / rate (and a late frame moves the rest).
-            self._place(self._heard.caller, frame, self._now())
+            self._place(self._heard.caller, frame, now)
             due += FRAME_S
             await asyncio.sleep(max(0.0, due - loop.time()))
 
     def _on_audio(self, pcm: bytes, rate: int) -> None:
         now = self._now()
         self._heard.arrivals.append(now)
-        self._place(self._heard.agent, pcm, now)
+        self._heard.positions.append(self._place(self._heard.agent, pcm, now))
         data = samples(pcm).astype(np.float32)
         if len(data) and float(np.sqrt(np.mean(data * data))) > VOICED_RMS:
             if self._speaking_since is None:
                 self._speaking_since = now
             self._last_voiced_at = now
 
-    def _place(self, track: bytearray, pcm: bytes, now: float) -> None:
-        """Append by time: a gap of more than a frame becomes silence, small jitter does not."""
+    def _place(self, track: bytearray, pcm: bytes, now: float) -> int:
+        """Append by time: a gap of more than two frames becomes silence, small jitter does not. Gives the sample."""
         at = round(now * self._rate)
         behind = at - len(track) // 2
         if behind > 2 * frame_samples(self._rate):
             track += bytes(2 * behind)
+        first = len(track) // 2
         track += pcm
+        return first
 
     def _on_closed(self, reason: str) -> None:
         self._heard.ended_by = {"hangup": "agent", "local": "caller"}.get(reason, reason)
@@ -238,7 +262,7 @@ class Phone:
     def _measure(self) -> None:
         """What each line was answered with, and when; an answer that came only after the next line is none."""
         lines = self._heard.lines
-        for spoken, following in zip(lines, [*lines[1:], None], strict=True):
+        for spoken, following in zip(lines, [*lines[1:], None], strict=False):
             answer = self._first_voice_after(self._silent_from(spoken))
             if following is None or answer is None or answer < following.first_voice:
                 spoken.answer = answer
@@ -252,17 +276,17 @@ class Phone:
         return max(spoken.last_voice, stopped)
 
     def _first_voice_after(self, moment: float) -> float | None:
-        rest = bytes(self._heard.agent[round(moment * self._rate) * 2 :])
-        spans = voiced_spans(rest, self._rate)
-        return moment + spans[0][0] / self._rate if spans else None
+        start = self._heard.position(moment)
+        spans = voiced_spans(self._heard.agent[start * 2 :], self._rate)
+        return self._heard.moment(start + spans[0][0]) if spans else None
 
     def _agent_stopped_after(self, moment: float) -> float:
         """When the agent's voice, on at `moment`, went silent (for at least 0.2 s)."""
-        rest = bytes(self._heard.agent[round(moment * self._rate) * 2 :])
-        spans = voiced_spans(rest, self._rate, join_s=0.2)
+        start = self._heard.position(moment)
+        spans = voiced_spans(self._heard.agent[start * 2 :], self._rate, join_s=0.2)
         if not spans or spans[0][0] > 0.2 * self._rate:
             return moment
-        return moment + spans[0][1] / self._rate
+        return self._heard.moment(start + spans[0][1] - 1)
 
 
 def read_wav(path: Path, rate: int) -> bytes:

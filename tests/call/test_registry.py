@@ -1,0 +1,219 @@
+"""The calls that live: admission, ticks, records, and the end of the day."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import struct
+import uuid
+import wave
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from voicebridge.audio.clock import Ticker
+from voicebridge.call.call import Parts
+from voicebridge.call.matching import RuleMatcher
+from voicebridge.call.registry import Registry
+from voicebridge.call.speech import Mouth
+from voicebridge.conversation.agent import AgentSpec, Rule
+from voicebridge.engines.base import Speech, Transcript, Voice
+from voicebridge.pbx.leg import LegListener
+from voicebridge.trace import eventlog
+from voicebridge.trace.store import CallStore
+
+FRAME = bytes(320)
+AGENT = AgentSpec(
+    "desk",
+    "Hello there.",
+    rules=(Rule("one", dtmf="1", say=("One.",)), Rule("bye", dtmf="9", say=("Bye.",), action="end_call")),
+)
+
+
+class Leg:
+    """A PBX leg without a wire: keeps what is sent, tells its listener when it is hung up."""
+
+    rate = 8_000
+    peer = "test"
+
+    def __init__(self, call_id: uuid.UUID | None = None) -> None:
+        self.call_id = call_id or uuid.uuid4()
+        self.sent: list[bytes] = []
+        self.listener: LegListener | None = None
+        self.closed = False
+
+    def send_audio(self, frame: bytes) -> None:
+        self.sent.append(frame)
+
+    def hang_up(self) -> None:
+        self.close("local")
+
+    def close(self, reason: str) -> None:
+        if not self.closed and self.listener is not None:
+            self.closed = True
+            asyncio.get_running_loop().call_soon(self.listener.on_closed, reason)
+
+
+class Mute:
+    """A recogniser that hears nothing."""
+
+    name, ready = "mute", True
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def close(self) -> None: ...
+    def begin(self, utterance: int) -> None: ...
+    def feed(self, pcm: bytes) -> None: ...
+
+    def session(self, *, rate: int, language: str) -> Mute:
+        return self
+
+    async def transcribe(self, *, deadline: float, give_up: float) -> Transcript:
+        return Transcript(0, "", 0, 0.0, 0.0)
+
+
+class Buzzer:
+    """A voice of a tenth of a second whatever the text."""
+
+    name, ready = "buzzer", True
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+    async def synthesize(self, text: str, *, voice: Voice, deadline: float, give_up: float) -> Speech:
+        return Speech(text, struct.pack("<hh", 9_000, -9_000) * 400, 8_000)
+
+
+class House:
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.folder = folder / "calls"
+        self.store = CallStore(folder, keep_days=1)
+        self.store.prepare()
+        self.ticker = Ticker()
+        self.parts: Parts | None = Parts(AGENT, Mute(), None, Mouth(Buzzer(), AGENT, folder / "cache"),
+                                         RuleMatcher(AGENT, None))
+        self.records: list[dict[str, Any]] = []
+        self.registry = Registry(lambda leg: self.parts, self.ticker, self.store, **{"max_calls": 3, **options})
+        self.registry.on_record = lambda record: self.records.append(dict(record))
+
+    def call(self, leg: Leg) -> Leg | None:
+        """A leg that was answered, or None."""
+        leg.listener = self.registry.accept(leg)
+        if leg.listener is None:
+            return None
+        leg.listener.on_audio(FRAME, 8_000)
+        return leg
+
+
+@pytest.fixture
+async def house(tmp_path):
+    made = House(tmp_path)
+    made.ticker.start()
+    yield made
+    await made.registry.drain(limit_s=0)
+    made.ticker.stop()
+
+
+async def until(done, limit_s: float = 5.0) -> None:
+    for _ in range(round(limit_s / 0.01)):
+        if done():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to that")
+
+
+async def test_a_call_is_ticked_while_it_lives_and_recorded_when_it_ends(house):
+    leg = house.call(Leg())
+    await until(lambda: any(any(frame) for frame in leg.sent))
+    assert len(house.registry) == len(house.ticker) == 1
+    leg.close("hangup")
+    await until(lambda: house.records)
+    assert len(house.registry) == len(house.ticker) == 0
+    await until(lambda: (house.folder / f"{leg.call_id}.json").exists())
+    record = house.store.read(str(leg.call_id))
+    assert record == json.loads(json.dumps(house.records[0]))
+    assert (record["agent"], record["ended_by"], record["outcome"]) == ("desk", "hangup", "hangup")
+    assert record["turns"][0]["said"][0]["text"] == "Hello there."
+    assert [file.suffix for file in house.folder.iterdir()] == [".json"]
+    sent = len(leg.sent)
+    await asyncio.sleep(0.06)
+    assert len(leg.sent) == sent
+
+
+async def test_a_key_can_end_the_call_after_its_goodbye(house):
+    leg = house.call(Leg())
+    await asyncio.sleep(0.05)
+    leg.listener.on_dtmf("9")
+    await until(lambda: house.records)
+    assert house.records[0]["outcome"] == "hangup"
+    assert [said["text"] for turn in house.records[0]["turns"] for said in turn["said"]][-1] == "Bye."
+
+
+async def test_over_the_limit_a_call_is_refused_and_a_free_place_is_given_again(house, caplog):
+    legs = [house.call(Leg()) for _ in range(3)]
+    assert all(legs) and house.call(Leg()) is None
+    assert "refused: 3 calls of 3" in caplog.text
+    legs[0].close("hangup")
+    await until(lambda: len(house.registry) == 2)
+    assert house.call(Leg()) is not None
+
+
+async def test_a_call_id_that_is_here_already_is_refused_and_the_first_goes_on(house):
+    first = house.call(Leg())
+    assert house.call(Leg(first.call_id)) is None
+    sent = len(first.sent)
+    await until(lambda: len(first.sent) > sent)
+    assert len(house.registry) == 1
+
+
+async def test_a_leg_that_no_agent_answers_is_refused(house):
+    house.parts = None
+    assert house.call(Leg()) is None
+    assert len(house.registry) == 0
+
+
+async def test_draining_refuses_new_calls_lets_old_ones_end_and_sends_the_rest_to_their_fallback(house):
+    short, long = house.call(Leg()), house.call(Leg())
+    asyncio.get_running_loop().call_later(0.05, short.close, "hangup")
+    drained = asyncio.create_task(house.registry.drain(limit_s=0.3))
+    await asyncio.sleep(0.01)
+    assert house.call(Leg()) is None
+    await drained
+    ended = {record["call_id"]: (record["outcome"], record["ended_by"]) for record in house.records}
+    assert ended == {str(short.call_id): ("hangup", "hangup"), str(long.call_id): ("fallback", "shutdown")}
+    assert {file.stem for file in house.folder.iterdir()} == {str(short.call_id), str(long.call_id)}
+
+
+async def test_draining_an_empty_house_takes_no_time(house):
+    await asyncio.wait_for(house.registry.drain(limit_s=60), 1.0)
+
+
+async def test_recording_and_event_log_are_made_where_they_are_wanted(tmp_path):
+    house = House(tmp_path, record_audio=True, event_log=True)
+    house.ticker.start()
+    leg = house.call(Leg())
+    await asyncio.sleep(0.3)
+    leg.close("hangup")
+    await until(lambda: house.records)
+    await house.registry.drain(limit_s=1)
+    house.ticker.stop()
+    with wave.open(str(house.folder / f"{leg.call_id}.wav")) as wav:
+        assert (wav.getnchannels(), wav.getframerate()) == (2, 8_000)
+        assert 0.1 < wav.getnframes() / 8_000 < 2.0
+    with (house.folder / f"{leg.call_id}.events.jsonl").open() as lines:
+        agent, _, steps = eventlog.read(lines)
+        kinds = [type(step.event).__name__ for step in steps]
+    assert agent == AGENT
+    assert (kinds[0], kinds[-1]) == ("CallStarted", "CallClosed")
+
+
+async def test_the_log_tells_ids_and_numbers_and_nothing_said(house, caplog):
+    caplog.set_level(logging.INFO)
+    leg = house.call(Leg())
+    await asyncio.sleep(0.1)
+    leg.close("dropped")
+    await until(lambda: house.records)
+    assert f"call={leg.call_id} ended by=dropped outcome=hangup" in caplog.text
+    assert "Hello" not in caplog.text
