@@ -38,6 +38,8 @@ from voicebridge.trace.timeline import Timeline
 log = logging.getLogger(__name__)
 
 FRAME_S = 0.02
+RECORD_AHEAD_FRAMES = 10
+"""What the caller sends faster than we speak is left out of the recording: its sides stay together."""
 START_WITHOUT_AUDIO_S = 0.1
 """The rate is known from the caller's first frame; a mute caller is greeted all the same."""
 
@@ -137,10 +139,12 @@ class Call:
             return
         frame = ledger.pop()
         self.leg.send_audio(frame)
+        for event in self._hearing.tick() if self._hearing is not None else ():
+            self.tell(event)
         if self._recorder is not None:
             size = len(frame)
             self._recorder.write(bytes(self._caller_frame[:size]), frame)
-            del self._caller_frame[:size]
+            del self._caller_frame[: max(size, len(self._caller_frame) - RECORD_AHEAD_FRAMES * size)]
         for played in ledger.take_events():
             self._played(played)
 

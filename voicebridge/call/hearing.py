@@ -6,6 +6,7 @@ short on purpose: half a second of leading silence makes small recognisers hear 
 
 from __future__ import annotations
 
+from voicebridge.audio.pcm import FRAME_S, silence
 from voicebridge.audio.vad import SpeechStarted as VoiceBegan
 from voicebridge.audio.vad import SpeechStopped as VoiceEnded
 from voicebridge.audio.vad import VoiceActivityDetector
@@ -16,6 +17,8 @@ PREROLL_S = 0.16
 KEEP_S = 2.0
 TAIL_S = 0.20
 """This much after the last voice still goes to the recogniser; the rest of a pause does not."""
+MUTE_TICKS = 12
+"""Ticks of 20 ms without a frame, in the middle of a voice, after which the line is taken to be silent (hold, DTX)."""
 BYTES_PER_SAMPLE = 2
 
 
@@ -30,10 +33,23 @@ class Hearing:
         self._fed = 0  # samples up to here are with the recogniser, or will not go there
         self._feeding = False
         self._began = 0
+        self._mute = 0  # ticks since the last frame came
         self._due = 0  # samples up to here belong to the recogniser, while nobody speaks
 
     def hear(self, pcm: bytes) -> list[ev.SpeechStarted | ev.SpeechStopped]:
         """Take the caller's audio; returns what the core should know, in order."""
+        self._mute = 0
+        return self._take(pcm)
+
+    def tick(self) -> list[ev.SpeechStarted | ev.SpeechStopped]:
+        """Every 20 ms. Some peers send nothing while the caller is silent: a voice must not last for ever by that."""
+        self._mute += 1
+        if not self._feeding or self._mute < MUTE_TICKS:
+            return []
+        missing = MUTE_TICKS if self._mute == MUTE_TICKS else 1
+        return self._take(silence(missing * FRAME_S, self._rate))
+
+    def _take(self, pcm: bytes) -> list[ev.SpeechStarted | ev.SpeechStopped]:
         self._past += pcm
         self._heard += len(pcm) // BYTES_PER_SAMPLE
         told: list[ev.SpeechStarted | ev.SpeechStopped] = []
