@@ -67,6 +67,17 @@ async def test_a_call_that_ends_before_its_first_frame_is_put_away(world: World,
     assert await good_call(world.server.port)
 
 
+@pytest.mark.parametrize("before", [b"", wire.audio_frame(b"", 8_000), wire.audio_frame(bytes(320), 8_000)])
+async def test_a_rate_that_no_call_takes_raises_nowhere(world: World, before: bytes):
+    """The fuzz run's find, seed 42: an empty frame at 8 kHz and then one at 48."""
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
+    sent = HELLO + before + wire.audio_frame(bytes(1920), 48_000)
+    await play(Stream("fast", (sent,), 0.0, "wait"), world.server.port)
+    assert faults == []
+    assert await good_call(world.server.port)
+
+
 async def test_a_caller_who_is_mute_at_first_is_heard_at_his_own_rate(world: World):
     """Greeted at 8 kHz, then his frames come at 16: he is not deaf to us, nor we to him."""
     records: list[dict[str, object]] = []

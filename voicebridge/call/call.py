@@ -103,7 +103,7 @@ class Call:
 
     def on_audio(self, pcm: bytes, rate: int) -> None:
         if self._ledger is None:
-            self._begin(rate)
+            self._begin(self.leg.rate)
         if self._hearing is None:
             return
         if rate != self._rate:  # a mute caller was greeted, and turns out to send at another rate

@@ -136,14 +136,15 @@ class AudioSocketLeg(asyncio.Protocol):
                 pass
 
     def _hear(self, audio: wire.Audio, listener: LegListener) -> None:
+        if not audio.pcm:
+            return
         if not self._rate_known:  # what the call begins with it goes on with
             if audio.rate not in RATES:
                 log.warning("call=%s peer=%s closed: %d Hz, which no call takes", self._call_id, self._peer, audio.rate)
                 self._close("error", say_goodbye=True)
                 return
             self._rate, self._rate_known = audio.rate, True
-        if audio.pcm:
-            listener.on_audio(audio.pcm, audio.rate)
+        listener.on_audio(audio.pcm, audio.rate)
 
     def _identify(self, call_id: UUID) -> None:
         self._call_id = call_id
