@@ -92,6 +92,15 @@ def test_troubles_and_fillers_are_shown():
     assert "ModelFailed: crashed" in text
 
 
+def test_names_and_causes_are_no_mark_up():
+    turn = {"turn": 1, "caller": "x [/] y", "source": "rule", "rule": "a[/b]", "gap_s": 0.5, "last_voice": 1.0,
+            "marks": {"audible": 1.5}, "said": [], "cut_off": False, "troubles": ["ModelFailed: [/oh]"]}
+    made = {"call_id": "c", "agent": "[/desk]", "seconds": 1.0, "ended_by": "x", "outcome": "y", "turns": [turn]}
+    text = drawn(lambda console: show_call(console, made))
+    for piece in ("[/desk]", "x [/] y", "by rule a[/b]", "ModelFailed: [/oh]"):
+        assert piece in text
+
+
 def test_what_was_made_and_never_heard_is_not_shown():
     stage = Watched().start().run(2).caller("what do you sell").run(1.0).caller("stop that now").run(0.6)
     text = drawn(lambda console: show_call(console, record(stage)))

@@ -14,11 +14,15 @@ from typing import Any
 import click
 from rich.console import Console
 
+from voicebridge import plugins
 from voicebridge.audio.resample import resample_segment
 from voicebridge.cli.run import config_option, settings_or_exit
 from voicebridge.cli.testcall import DaemonFailed, demo_lines, running_daemon, wait_for_record
 from voicebridge.config import DEFAULT_PORT, split_address, state_dir
+from voicebridge.conversation.spoken import speak
+from voicebridge.engines.base import EngineError, Voice
 from voicebridge.phone import Heard, Line, Phone, PhoneError, read_wav
+from voicebridge.plugins import PluginError
 from voicebridge.trace.render import show_call, summary
 from voicebridge.trace.store import CallStore
 
@@ -50,13 +54,14 @@ def call(
         host, port = split_address(address)
         spoken = asyncio.run(_spoken(lines, int(rate), barge_in, path))
         heard = asyncio.run(
-            Phone(host, port, rate=int(rate), on_event=lambda text: console.print(text, style="dim")).call(spoken)
+            Phone(host, port, rate=int(rate), on_event=lambda text: console.print(text, style="dim", markup=False))
+            .call(spoken)
         )
-    except (PhoneError, ValueError) as error:
+        if save is not None:
+            heard.save(save)
+    except (PhoneError, PluginError, EngineError, ValueError, OSError) as error:
         click.echo(f"voicebridge: {error}", err=True)
         sys.exit(1)
-    if save is not None:
-        heard.save(save)
     store = CallStore(settings_or_exit(path).config.store.dir, keep_days=0)
     _report(console, heard, wait_for_record(store, heard.call_id), as_json=as_json)
     if not heard.arrivals:
@@ -68,14 +73,10 @@ async def _spoken(lines: Sequence[str], rate: int, barge_in: float | None, confi
     made = {text: read_wav(Path(text), rate) for text in lines if text.endswith(".wav")}
     texts = [text for text in lines if text not in made]
     if texts:
-        from voicebridge import plugins
-
-        tts = plugins.load("tts", settings_or_exit(config).config.engines.tts).create({})
+        engines = settings_or_exit(config).config.engines
+        tts = plugins.load("tts", engines.tts).create(engines.options.get(engines.tts, {}))
         await tts.start()
         try:
-            from voicebridge.conversation.spoken import speak
-            from voicebridge.engines.base import Voice
-
             for text in texts:
                 give_up = time.monotonic() + 20
                 speech = await tts.synthesize(speak(text).text, voice=Voice(), deadline=give_up, give_up=give_up)
@@ -151,6 +152,6 @@ def _demo_call(console: Console) -> tuple[Heard, dict[str, Any] | None]:
     with contextlib.ExitStack() as stack:
         with console.status("starting the daemon and its engines ..."):
             port, store = stack.enter_context(running_daemon())
-        phone = Phone("127.0.0.1", port, on_event=lambda text: console.print(f"  {text}", style="dim"))
+        phone = Phone("127.0.0.1", port, on_event=lambda text: console.print(f"  {text}", style="dim", markup=False))
         heard = asyncio.run(phone.call(demo_lines()))
         return heard, wait_for_record(CallStore(store, keep_days=1), heard.call_id)

@@ -46,9 +46,8 @@ def ls(as_json: bool) -> None:
         return
     table = Table("name", "kind", "licence", "MB", "here", "what it is")
     for row in rows:
-        here = "[green]yes[/]" if row["here"] else "no"
-        table.add_row(str(row["name"]), str(row["kind"]), str(row["licence"]), f"{int(str(row['size'])) / 1e6:.1f}", here,
-                      str(row["about"]))
+        size, here = f"{int(str(row['size'])) / 1e6:.1f}", "[green]yes[/]" if row["here"] else "no"
+        table.add_row(str(row["name"]), str(row["kind"]), str(row["licence"]), size, here, str(row["about"]))
     Console().print(table)
 
 
@@ -59,8 +58,9 @@ def ls(as_json: bool) -> None:
 def fetch_command(names: tuple[str, ...], mirror: Path | None) -> None:
     """Fetch the named models, or those of the embedded profile. Resumes what was broken off."""
     failed = False
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
+    rate, left = TransferSpeedColumn(), TimeRemainingColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), rate, left)
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         for model in _chosen(names):
             task = bar.add_task(model.name, total=sum(source.size for source in model.source[:1]) or model.size)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from voicebridge.conversation.core import Conversation
 from voicebridge.trace import eventlog
@@ -44,7 +45,7 @@ def _show(steps: list[eventlog.Step], differences: list[str], quiet: bool) -> No
     if not quiet:
         zero = steps[0].now if steps else 0.0
         for step in steps:
-            console.print(f"[bold]{step.now - zero:8.3f}[/] [cyan]{step.event!r}[/]", soft_wrap=True)
+            console.print(f"[bold]{step.now - zero:8.3f}[/] [cyan]{escape(repr(step.event))}[/]", soft_wrap=True)
             for command in step.commands:
                 console.print(f"           -> {command!r}", soft_wrap=True, markup=False)
     for text in differences:

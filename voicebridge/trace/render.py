@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -35,7 +36,7 @@ def summary(gaps: Sequence[float]) -> str:
 def show_call(console: Console, record: dict[str, Any]) -> None:
     """The conversation with each turn's timeline."""
     console.print(
-        f"[bold]call[/] {record['call_id']}  agent [bold]{record['agent']}[/]  {record['seconds']:.1f} s  "
+        f"[bold]call[/] {record['call_id']}  agent [bold]{escape(record['agent'])}[/]  {record['seconds']:.1f} s  "
         f"ended by {record['ended_by']}, outcome {record['outcome']}"
     )
     for turn in record["turns"]:
@@ -57,12 +58,12 @@ def _show_turn(console: Console, turn: dict[str, Any]) -> None:
         console.print(line)
     if turn["gap_s"] is None:
         return
-    rule = f" {turn['rule']}" if turn["rule"] else ""
+    rule = f" {escape(turn['rule'])}" if turn["rule"] else ""
     cut = ", interrupted by the caller" if turn["cut_off"] else ""
     console.print(f"        [bold]{turn['gap_s'] * 1000:.0f} ms[/] to the answer, by {turn['source']}{rule}{cut}")
     console.print(waterfall(turn))
     for trouble in turn["troubles"]:
-        console.print(f"        [red]{trouble}[/]")
+        console.print(f"        [red]{escape(trouble)}[/]")
 
 
 def waterfall(turn: dict[str, Any]) -> Table:
