@@ -52,7 +52,8 @@ def test_a_stranger_s_engine_is_loaded_by_its_name(stranger):
 
 
 def test_the_daemon_s_process_loads_no_gpl_code_with_the_engine():
-    code = "import sys\nfrom voicebridge.plugins import load\nload('tts', 'espeak')\nprint('espeakng_loader' in sys.modules)"
+    code = "import sys; from voicebridge import plugins; plugins.load('tts', 'espeak'); print('espeakng_loader' in "
+    code += "sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "False\n"
 

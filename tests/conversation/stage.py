@@ -19,7 +19,7 @@ AGENT = AgentSpec(
     name="test",
     greeting="Hello and welcome.",
     instructions="Be brief.",
-    lines=Lines(fillers=("One moment.",), no_input=("Still there?",), no_input_end="Goodbye then.", unknown=("No idea.",)),
+    lines=Lines(("One moment.",), no_input=("Still there?",), no_input_end="Goodbye then.", unknown=("No idea.",)),
     limits=Limits(no_input_s=5.0, call_s=300.0),
 )
 RULED = AgentSpec(
@@ -61,7 +61,7 @@ class Stage:
     stt: Engine = field(default_factory=lambda: Engine(0.10))
     llm: Engine = field(default_factory=lambda: Engine(0.10))
     tts: Engine = field(default_factory=lambda: Engine(0.02))
-    answer: Callable[[cmd.Generate], list[str]] = lambda wanted: ["Sure, ", "we can do that for you.", " Anything else?"]
+    answer: Callable[[cmd.Generate], list[str]] = lambda _: ["Sure, ", "we can do that for you.", " Anything else?"]
 
     def __post_init__(self) -> None:
         self.core = Conversation(self.agent)

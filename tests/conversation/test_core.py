@@ -219,7 +219,9 @@ def test_the_table_covers_every_state_and_refuses_the_rest():
 
 _acts = st.one_of(
     st.tuples(st.just("run"), st.floats(0.01, 4.0)),
-    st.tuples(st.just("say"), st.sampled_from(["", "uh-huh", "when are you open", "stop it please", "goodbye", "hello"])),
+    st.tuples(
+        st.just("say"), st.sampled_from(["", "uh-huh", "when are you open", "stop it please", "goodbye", "hello"])
+    ),
     st.tuples(st.just("begin"), st.sampled_from(["", "and then i", "yes"])),
     st.tuples(st.just("stop"), st.floats(0.0, 2.0)),
     st.tuples(st.just("key"), st.sampled_from("19*")),
