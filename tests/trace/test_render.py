@@ -67,7 +67,8 @@ def test_the_bars_follow_each_other_from_left_to_right(call):
     turn = next(turn for turn in call["turns"] if turn["gap_s"] is not None)
     bars = [(row.index("█"), row.rindex("█")) for row in drawn(waterfall(turn)).splitlines() if "█" in row]
     assert all(before[0] <= after[0] and before[1] <= after[1] for before, after in zip(bars, bars[1:], strict=False))
-    assert bars[-1][1] - bars[0][0] <= WIDTH
+    assert bars[-1][1] - bars[0][0] == WIDTH - 1
+    assert len({end for _, end in bars}) >= 3, "stages that took time have bars of their own"
 
 
 def test_a_waterfall_of_nothing_is_empty():

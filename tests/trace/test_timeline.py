@@ -88,6 +88,17 @@ def test_a_caller_who_goes_on_is_measured_from_his_last_word():
     assert [said.kind for said in turn.said].count("answer") == 2, "the draft that was thrown away is not in it"
 
 
+def test_a_transcript_asked_for_anew_counts_from_its_own_answer():
+    timeline = Timeline()
+    timeline.watch(1.0, ev.SpeechStarted(), [cmd.Listen(1)])
+    timeline.watch(2.0, ev.SpeechStopped(0.1, 0.9), [cmd.Transcribe(1, 1, "speculative", 2.3, 7.0)])
+    timeline.watch(2.1, ev.TranscriptReady(1, "one"), [])
+    timeline.watch(2.3, ev.TimerFired("endpoint"), [cmd.Transcribe(2, 1, "final", 2.3, 7.0)])
+    timeline.watch(2.5, ev.TranscriptReady(2, "one two"), [cmd.Transcribe(3, 1, "partial", 9.0, 9.0)])
+    turn = timeline.turns[-1]
+    assert (turn.caller, turn.marks["transcript"], turn.marks["endpoint"]) == ("one two", 2.5, 2.3)
+
+
 def test_troubles_are_kept_with_the_turn():
     stage = Watched(llm=Engine(0.1, fails="crashed")).start().run(2).caller("what do you sell").run(8)
     turn = stage.turn("what do you sell")
