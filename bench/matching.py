@@ -12,9 +12,9 @@ from rich.table import Table
 
 from voicebridge import plugins
 from voicebridge.call.matching import RuleMatcher
-from voicebridge.config import load
+from voicebridge.config import cache_dir, load
 from voicebridge.conversation.agent import AgentSpec
-from voicebridge.conversation.intents import MARGIN, THRESHOLD, Match
+from voicebridge.conversation.intents import MARGIN, PERHAPS, SURE, Match
 
 READY_S = 30.0
 POLL_S = 0.05
@@ -29,7 +29,7 @@ async def _matcher(agent: AgentSpec) -> AsyncIterator[RuleMatcher]:
             if embedder.ready:
                 break
             await asyncio.sleep(POLL_S)
-        matcher = RuleMatcher(agent, embedder)
+        matcher = RuleMatcher(agent, embedder, cache_dir())
         await matcher.prepare()
         yield matcher
     finally:
@@ -45,6 +45,8 @@ async def examine_in_writing(texts: Sequence[str]) -> list[tuple[str, str]]:
             found = await matcher.match(text)
             rule = next((rule for rule in agent.rules if rule.name == found.name), None)
             answer = rule.say[0] if rule is not None and rule.say else agent.lines.unknown[0]
+            if rule is not None and rule.action == "say" and not found.sure:
+                answer = f"{agent.lines.perhaps} {answer}"
             detail = f"{found.name} {found.score:.2f} +{found.margin:.2f} (then {found.runner_up})"
             made.append((detail, answer))
     return made
@@ -63,22 +65,17 @@ def verdict(question: dict[str, Any], found: Match, threshold: float, margin: fl
 
 
 async def tune(questions: Sequence[dict[str, Any]], console: Console) -> None:
+    """For each threshold: how many would be answered (`sure`), or answered with a perhaps, rightly and wrongly."""
     async with _matcher(load().agents["demo"]) as matcher:
         found = [await matcher.match(question["text"]) for question in questions]
-    table = Table("threshold", "margin", "covered: right", "missed", "wrong", "uncovered: answered", "chat: wrong")
-    for threshold in sorted({0.46, 0.50, 0.54, 0.58, 0.62, 0.66, THRESHOLD}):
-        for margin in sorted({0.0, 0.015, 0.03, MARGIN}):
-            verdicts = [
-                (q["kind"], verdict(q, m, threshold, margin)) for q, m in zip(questions, found, strict=True)
-            ]
-            counts = [
-                sum(made == wanted for made in verdicts)
-                for wanted in (
-                    ("covered", "right"), ("covered", "missed"), ("covered", "wrong"), ("uncovered", "wrong"),
-                    ("smalltalk", "wrong"),
-                )
-            ]
-            mark = " *" if (threshold, margin) == (THRESHOLD, MARGIN) else ""
-            table.add_row(f"{threshold:.2f}{mark}", f"{margin:.3f}", *map(str, counts))
+    wanted = (("covered", "right"), ("covered", "missed"), ("covered", "wrong"), ("uncovered", "wrong"),
+              ("smalltalk", "wrong"))
+    table = Table("threshold", "covered: right", "missed", "wrong", "uncovered: answered", "chat: wrong")
+    for threshold in sorted({0.42, 0.44, 0.48, 0.50, 0.52, 0.54, 0.56, 0.58, 0.62, 0.64, SURE, PERHAPS}):
+        margin = MARGIN if threshold > PERHAPS else 0.0
+        verdicts = [(q["kind"], verdict(q, m, threshold, margin)) for q, m in zip(questions, found, strict=True)]
+        mark = {SURE: " sure", PERHAPS: " perhaps"}.get(threshold, "")
+        table.add_row(f"{threshold:.2f}{mark}", *(str(verdicts.count(pair)) for pair in wanted))
     console.print(table)
-    console.print("* in use (conversation/intents.py)")
+    totals = {kind: sum(q["kind"] == kind for q in questions) for kind in ("covered", "uncovered", "smalltalk")}
+    console.print(f"of {totals}; sure and perhaps are those of conversation/intents.py")

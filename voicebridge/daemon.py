@@ -148,7 +148,7 @@ class Daemon:
             stt=self.engines.stt,
             llm=self.engines.llm if agent.model_scope != "none" else None,
             mouth=Mouth(self.engines.tts, agent, cache_dir()),
-            matcher=RuleMatcher(agent, self.engines.embed),
+            matcher=RuleMatcher(agent, self.engines.embed, cache_dir()),
         )
 
     def _load_prompts(self) -> None:

@@ -27,6 +27,7 @@ class Meaning:
     """Embeds by a table; what is not in it lies far from everything. `fails` raises, as an engine's client does."""
 
     name = "table"
+    identity = "table 1"
     ready = True
 
     def __init__(self) -> None:
@@ -60,7 +61,7 @@ async def test_without_an_embedder_words_decide():
 async def test_with_one_the_meaning_does(meaning):
     matcher = RuleMatcher(AGENT, meaning)
     await matcher.prepare()
-    assert (await matcher.match("Ciao!")).name == "bye"
+    assert (await matcher.match("ciao")).name == "bye"
     assert (await matcher.match("banana")).name is None
 
 
@@ -113,3 +114,27 @@ async def test_nothing_said_matches_nothing_and_an_agent_without_rules_neither(m
     await bare.prepare()
     assert (await bare.match("hello")).name is None
     assert len(meaning.asked) == 1
+
+
+async def test_embeddings_are_kept_from_one_start_to_the_next_and_a_damaged_file_is_made_again(meaning, tmp_path):
+    await RuleMatcher(AGENT, meaning, tmp_path).prepare()
+    again = RuleMatcher(AGENT, meaning, tmp_path)
+    await again.prepare()
+    assert len(meaning.asked) == 1
+    assert (await again.match("ciao")).name == "bye"
+    (kept,) = (tmp_path / "embeddings").glob("*.npy")
+    kept.write_bytes(kept.read_bytes()[:-5])
+    meaning.identity = "table 1"
+    await RuleMatcher(AGENT, meaning, tmp_path).prepare()
+    assert len(meaning.asked) == 3 and len(meaning.asked[-1][0]) == 2
+    meaning.identity = "table 2"
+    await RuleMatcher(AGENT, meaning, tmp_path).prepare()
+    assert len(meaning.asked) == 4, "another model's embeddings are of no use"
+
+
+async def test_a_folder_that_cannot_be_written_costs_a_line_in_the_log(meaning, tmp_path, caplog):
+    (tmp_path / "file").touch()
+    matcher = RuleMatcher(AGENT, meaning, tmp_path / "file")
+    await matcher.prepare()
+    assert "embeddings not kept" in caplog.text
+    assert (await matcher.match("ciao")).name == "bye"

@@ -61,6 +61,7 @@ class Stage:
     stt: Engine = field(default_factory=lambda: Engine(0.10))
     llm: Engine = field(default_factory=lambda: Engine(0.10))
     tts: Engine = field(default_factory=lambda: Engine(0.02))
+    sure: bool = True
     answer: Callable[[cmd.Generate], list[str]] = lambda _: ["Sure, ", "we can do that for you.", " Anything else?"]
 
     def __post_init__(self) -> None:
@@ -164,7 +165,8 @@ class Stage:
                              ev.TranscriptFailed(command.request, self.stt.fails))
             case cmd.Match():
                 known = {example: rule.name for rule in self.agent.rules for example in rule.examples}
-                self._later(0.01, ev.RuleMatched(command.request, known.get(command.text.lower().strip(" .?!"))))
+                self._later(0.01, ev.RuleMatched(command.request, known.get(command.text.lower().strip(" .?!")),
+                                                sure=self.sure))
             case cmd.Generate():
                 self._generate(command)
             case cmd.CancelGeneration():

@@ -18,10 +18,11 @@ def test_fixed_lines_are_all_that_is_said_without_a_model_each_once():
         "a",
         "Hi.",
         rules=(Rule("x", ("x",), ("One.", "Two.")), Rule("y", ("y",), ("Two.", "Bye.")), Rule("z", ("z",))),
-        lines=Lines(("Hm.",), ("Still there?",), "Gone.", ("No idea.", ""), "Trouble.", "Too long."),
+        lines=Lines(("Hm.",), ("Still there?",), "Gone.", ("No idea.", ""), "Perhaps.", "Trouble.", "Too long."),
     )
     assert agent.fixed_lines() == (
-        "Hi.", "Hm.", "Still there?", "Gone.", "No idea.", "Trouble.", "Too long.", "One.", "Two.", "Bye.",
+        "Hi.", "Hm.", "Still there?", "Gone.", "No idea.", "Perhaps.", "Trouble.", "Too long.", "One.", "Two.",
+        "Bye.",
     )
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.conversation.stage import AGENT, RULED, Engine, Stage
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
+from voicebridge.conversation.agent import Rule
 from voicebridge.conversation.core import Conversation
 from voicebridge.conversation.state import TRANSITIONS, Agent, IllegalMove, Move, moved
 
@@ -270,3 +271,38 @@ def test_a_replay_decides_the_same(acts):
     assert replayed == [command for _, command in stage.log] or sorted(map(repr, replayed)) == sorted(
         repr(command) for _, command in stage.log
     )
+
+
+def test_noises_whose_transcript_is_slow_leave_the_turn_to_the_caller():
+    stage = Stage().start().caller("", seconds=0.5)
+    stage.stt = Engine(2.0)
+    stage.run(1.5).caller("", seconds=0.5).run(10)
+    assert stage.core.state is not Agent.THINKING
+    assert "Still there?" in stage.spoken()
+
+
+UNSURE = replace(RULED, lines=replace(RULED.lines, perhaps="Perhaps this helps."))
+
+
+def test_what_is_only_perhaps_a_rule_gets_its_words_with_a_perhaps():
+    stage = Stage(UNSURE, sure=False).start().run(2).caller("when are you open").run(5)
+    assert stage.spoken()[1:] == ["Perhaps this helps.", "We are open from nine to five."]
+
+
+@pytest.mark.parametrize("said", ["goodbye", "hello"])
+def test_nobody_is_hung_up_on_and_no_model_is_let_loose_on_a_perhaps(said):
+    stage = Stage(UNSURE, sure=False).start().run(2).caller(said, seconds=0.6).run(5)
+    assert stage.spoken()[1:2] == ["No idea."]
+    assert not stage.commands(cmd.EndCall) and not stage.commands(cmd.Generate)
+
+
+def test_an_agent_without_a_perhaps_says_that_it_does_not_know():
+    agent = replace(UNSURE, lines=replace(RULED.lines, perhaps=""))
+    stage = Stage(agent, sure=False).start().run(2).caller("when are you open").run(5)
+    assert stage.spoken()[1] == "No idea."
+
+
+def test_a_rule_can_stand_for_what_nobody_knows():
+    agent = replace(RULED, rules=(*RULED.rules, Rule("not_covered", ("do you sell fish",), action="unknown")))
+    stage = Stage(agent).start().run(2).caller("do you sell fish").run(5)
+    assert stage.spoken()[1] == "No idea."

@@ -279,7 +279,7 @@ class Call:
 
     async def _match(self, wanted: cmd.Match) -> None:
         found = await self.parts.matcher.match(wanted.text)
-        self.tell(ev.RuleMatched(wanted.request, found.name, found.score))
+        self.tell(ev.RuleMatched(wanted.request, found.name, round(found.score, 3), found.sure))
 
     async def _generate(self, wanted: cmd.Generate) -> None:
         if self._llm is None:

@@ -37,7 +37,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """What the agent says without a model. Each is rendered to disk when the daemon starts."""
+    """What the agent says without a model. Each is rendered to disk when the daemon starts.
+
+    `perhaps` goes before a rule's answer where the caller may have meant something else; an empty one gives `unknown`
+    instead of a perhaps.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -45,6 +49,7 @@ class Lines:
     no_input: tuple[str, ...] = ("Are you still there?", "I can't hear you. Are you still there?")
     no_input_end: str = "I can't hear you, so I will hang up now. Please call again. Goodbye."
     unknown: tuple[str, ...] = ("I'm sorry, I don't know that.",)
+    perhaps: str = "I don't know exactly, but perhaps this helps."
     trouble: str = "I'm sorry, I have a technical problem. Please stay on the line."
     too_long: str = "I'm sorry, I have to end our call now. Thank you for calling. Goodbye."
 
@@ -108,7 +113,7 @@ class AgentSpec:
     def fixed_lines(self) -> tuple[str, ...]:
         """Every text the agent can say without a model, for rendering ahead."""
         said = [self.greeting, *self.lines.fillers, *self.lines.no_input, self.lines.no_input_end]
-        said += [*self.lines.unknown, self.lines.trouble, self.lines.too_long]
+        said += [*self.lines.unknown, self.lines.perhaps, self.lines.trouble, self.lines.too_long]
         for rule in self.rules:
             said += rule.say
         return tuple(dict.fromkeys(text for text in said if text))

@@ -295,6 +295,8 @@ class Conversation(Replies):
             self._stop_waiting()
         if self._agent is Agent.PAUSED:
             self._go_on()
+        elif self._agent is Agent.THINKING and self._reply is None:
+            self._nothing_said()  # a filler covered the wait for a transcript of what were noises
         elif self._agent is Agent.IDLE:
             self._await_caller()
 

@@ -46,11 +46,12 @@ class TranscriptFailed:
 
 @dataclass(frozen=True, slots=True)
 class RuleMatched:
-    """The answer to a Match command: the rule's name, or None."""
+    """The answer to a Match command: the rule's name, or None. Not `sure`: it is only perhaps what was meant."""
 
     request: int
     rule: str | None
     score: float = 0.0
+    sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)

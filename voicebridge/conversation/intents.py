@@ -4,7 +4,7 @@ Two scores are blended: how close the meaning is (cosine of sentence embeddings,
 the telling words and word parts are shared (TF-IDF over word stems and character 4-grams; plain numpy, some ten
 thousand numbers: scikit-learn would be 100 MB for the same). An utterance of several sentences is matched whole and
 sentence by sentence. Below the threshold, or without a margin to the next intent, the answer is None: a wrong answer is
-worse than an honest "I don't know".
+worse than an honest "I don't know". Between the two thresholds it is only perhaps what the caller meant.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ import numpy.typing as npt
 
 Vector = Sequence[float]
 
-THRESHOLD: Final = 0.62
+SURE: Final = 0.55
+PERHAPS: Final = 0.44
 """On the blended score, with embeddings."""
-THRESHOLD_WORDS: Final = 0.38
+SURE_BY_WORDS: Final = 0.50
+PERHAPS_BY_WORDS: Final = 0.38
 """On the lexical score alone."""
 MARGIN: Final = 0.015
-MEANING: Final = 0.75
+"""An intent that is no nearer than this to the next one is not sure."""
+MEANING: Final = 0.85
 """Share of the meaning in the blended score."""
 MAX_PARTS: Final = 4
 
@@ -67,16 +70,21 @@ _WORD: Final = re.compile(r"[a-z0-9]+(?:[-'][a-z0-9]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The intent's name, or None where nothing is near enough; scores lie between 0 and 1.
+    """The nearest intent, or None where nothing is near enough; scores lie between 0 and 1.
 
-    `best` is the nearest intent, near enough or not; `margin` how far behind the `runner_up` is.
+    `sure` is false where it is only perhaps what was meant; `margin` tells how far behind the `runner_up` is. `best` is
+    the nearest intent, near enough or not.
     """
 
     name: str | None
+    sure: bool
     score: float
     margin: float
     runner_up: str | None
     best: str | None = None
+
+
+NOTHING: Final = Match(None, False, 0.0, 0.0, None)
 
 
 def normalised(text: str) -> str:
@@ -153,42 +161,36 @@ class IntentMatcher:
         vectors: Mapping[str, Vector] | None,
         synonyms: Iterable[Sequence[str]] = (),
     ) -> None:
-        self._examples = [normalised(example) for examples in intents.values() for example in examples]
+        self._spoken = [example for examples in intents.values() for example in examples]
+        self._examples = [normalised(example) for example in self._spoken]
         self._names = [name for name, examples in intents.items() for _ in examples]
         self._lexicon = _Lexicon(
             self._examples, {word: group[0] for group in (*_SYNONYMS, *synonyms) for word in group[1:]}
         )
         self._vectors: npt.NDArray[np.float32] | None = None
         if vectors is not None and self._examples:
-            self._vectors = np.array([vectors[example] for example in self._examples], dtype=np.float32)
+            self._vectors = np.array([vectors[example] for example in self._spoken], dtype=np.float32)
 
     def example_texts(self) -> list[str]:
         """What to embed, once an agent."""
-        return list(dict.fromkeys(self._examples))
+        return list(dict.fromkeys(self._spoken))
 
     def query_texts(self, text: str) -> list[str]:
         """What to embed of an utterance: the whole and its sentences."""
-        return list(dict.fromkeys(_parts(text)))
+        return _parts(text)
 
     def match(self, text: str, vectors: Mapping[str, Vector] | None) -> Match:
         """`vectors`: the embeddings of `query_texts(text)`; None matches by words alone."""
-        if not self._examples:
-            return Match(None, 0.0, 0.0, None)
         best: dict[str, float] = {}
-        by_meaning = vectors is not None and self._vectors is not None
-        for part in _parts(text):
-            scores = self._lexicon.scores(part)
+        for part in _parts(text) if self._examples else ():
+            scores = self._lexicon.scores(normalised(part))
             if vectors is not None and self._vectors is not None:
                 meaning = self._vectors @ np.asarray(vectors[part], dtype=np.float32)
                 scores = MEANING * meaning + (1 - MEANING) * scores
             for name, score in self._by_intent(scores).items():
                 best[name] = max(best.get(name, 0.0), score)
-        ranked = sorted(best.items(), key=lambda item: -item[1])
-        name, score = ranked[0]
-        second = ranked[1] if len(ranked) > 1 else (None, 0.0)
-        margin = score - second[1]
-        sure = score >= (THRESHOLD if by_meaning else THRESHOLD_WORDS) and margin >= MARGIN
-        return Match(name if sure else None, score, margin, second[0], name)
+        by_meaning = vectors is not None and self._vectors is not None
+        return _judged(best, *((SURE, PERHAPS) if by_meaning else (SURE_BY_WORDS, PERHAPS_BY_WORDS)))
 
     def _by_intent(self, scores: npt.NDArray[np.float32]) -> dict[str, float]:
         """An intent is as near as its nearest example, and a little its second nearest."""
@@ -202,9 +204,20 @@ class IntentMatcher:
         return made
 
 
+def _judged(scores: Mapping[str, float], sure: float, perhaps: float) -> Match:
+    if not scores:
+        return NOTHING
+    ranked = sorted(scores.items(), key=lambda item: -item[1])
+    name, score = ranked[0]
+    runner_up, second = ranked[1] if len(ranked) > 1 else (None, 0.0)
+    margin = score - second
+    return Match(
+        name if score >= perhaps else None, score >= sure and margin >= MARGIN, score, margin, runner_up, name
+    )
+
+
 def _parts(text: str) -> list[str]:
-    """The whole utterance and its sentences, normalised."""
+    """The whole utterance and, where it has several, its last sentences."""
     sentences = [part for part in re.split(r"(?<=[.?!])\s+", text) if len(_WORD.findall(part.lower())) >= 3]
-    whole = normalised(text)
-    parts = [whole, *(normalised(part) for part in sentences[-MAX_PARTS + 1 :] if len(sentences) > 1)]
-    return [part for part in dict.fromkeys(parts) if part]
+    parts = [text, *(sentences[-MAX_PARTS + 1 :] if len(sentences) > 1 else ())]
+    return [part for part in dict.fromkeys(part.strip() for part in parts) if part]

@@ -172,13 +172,27 @@ class Replies:
             return
         reply.match = None
         rule = next((rule for rule in self.agent.rules if rule.name == event.rule), None)
-        if rule is None or rule.action == "model":
-            self._answer_freely(reply, asked_for=rule is not None)
+        if rule is None:
+            self._answer_freely(reply)
+        elif not event.sure:
+            self._answer_perhaps(reply, rule)
+        elif rule.action == "model":
+            self._answer_freely(reply, asked_for=True)
         elif rule.action == "unknown":
             self._answer_unknown(reply)
         else:
             self._answer_by_rule(reply, rule)
         self._give_ready()
+
+    def _answer_perhaps(self, reply: Reply, rule: Rule) -> None:
+        """Near a rule, but not near enough: no more than its words, and not as if they were the answer."""
+        if self.agent.model_scope == "open":
+            self._answer_freely(reply)
+        elif rule.action == "say" and self.agent.lines.perhaps:
+            self._add(reply, "answer", self.agent.lines.perhaps, deadline=self._answer_deadline())
+            self._answer_by_rule(reply, rule)
+        else:
+            self._answer_unknown(reply)
 
     def _answer_by_rule(self, reply: Reply, rule: Rule) -> None:
         reply.source, reply.rule, reply.complete = "rule", rule, True

@@ -163,9 +163,13 @@ class TtsEngine(Protocol):
 
 
 class Embedder(Protocol):
-    """Sentence embeddings, for matching what a caller said with an agent's example sentences."""
+    """Sentence embeddings, for matching what a caller said with an agent's example sentences.
+
+    `identity` changes with the model: embeddings of one are of no use to another.
+    """
 
     name: str
+    identity: str
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...

@@ -35,8 +35,10 @@ class LlamaEmbedder:
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         self.name = name
+        model = model_path(name, options, DEFAULT_MODEL)
+        self.identity = f"{model.name} {model.stat().st_size}"
         served = {
-            "model": str(model_path(name, options, DEFAULT_MODEL)),
+            "model": str(model),
             "task": "embed",
             "slots": 2,
             "context": CONTEXT,

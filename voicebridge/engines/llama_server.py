@@ -4,6 +4,10 @@ Each call has a slot of the server, which keeps its conversation computed. An ag
 and restored (some 5 ms) into the slot of every other call, and after a crash. The gate lets the request in whose caller
 would hear silence first; a running answer makes room at the end of a word and goes on from there later (24-41 ms on a
 cached prefix).
+
+Half of the cores compute, one of two: ggml's threads wait for each other by spinning after every operation, so that one
+thread that has lost its core to the recogniser holds up all. Nine tokens on two cores with one other busy process took
+0.7 s with one thread and 8.9 s with two (`bench/threads`).
 """
 
 from __future__ import annotations
@@ -124,7 +128,7 @@ class LlamaServer:
             "model": str(model_path(name, options, DEFAULT_MODEL)),
             "slots": slots,
             "context": self.context_tokens,
-            "threads": int(options.get("threads") or min(2, os.cpu_count() or 1)),
+            "threads": int(options.get("threads") or max(1, (os.cpu_count() or 1) // 2)),
         }
         self.host = LlamaHost(name, served, nice=int(options.get("nice", 10)))
         self._sessions = itertools.count(1)

@@ -146,7 +146,7 @@ class Timeline:
                 turn.caller = event.text
             case ev.RuleMatched():
                 turn.marks["rule"] = now
-                turn.rule = event.rule or ""
+                turn.rule = (event.rule or "") + ("" if event.sure or not event.rule else "?")
                 turn.source = "rule" if event.rule else "line"
             case ev.ModelText():
                 turn.marks.setdefault("first_token", now)
