@@ -126,6 +126,19 @@ def test_a_comma_ends_the_first_clause_after_three_words():
     assert texts("Yes, of course, we can do that for you today.")[0] == "Yes, of course,"
 
 
+def test_later_a_comma_ends_a_clause_only_after_six_words():
+    made = texts("Sure we do. We have bikes, tyres and locks for everybody, and we repair them, too.")
+    assert made == ["Sure we do.", "We have bikes, tyres and locks for everybody,", "and we repair them, too."]
+
+
+def test_a_short_sentence_is_given_as_soon_as_the_next_begins_and_a_single_word_a_word_later():
+    splitter = ClauseSplitter()
+    assert [clause.text for clause in splitter.feed("Hello there. W")] == ["Hello there."]
+    splitter = ClauseSplitter()
+    assert splitter.feed("Hello. W") == []
+    assert [clause.text for clause in splitter.feed("e a")] == ["Hello."]
+
+
 def test_a_clause_does_not_end_with_an_article():
     for clause in texts("Our shop stands on the corner near the big old church of the town and the river bank there"):
         assert clause.split()[-1] not in ("the", "a", "of", "our")

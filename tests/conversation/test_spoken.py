@@ -107,6 +107,7 @@ def test_telephone_numbers_are_said_digit_by_digit_in_their_groups(written, grou
         ("- first\n- second", "first second"),
         ("Hello 😀 there", "Hello there"),
         ("it's John’s", "it's John’s"),
+        ("red/blue in /tmp", "red or blue in /tmp"),
         ("", ""),
         ("  \n ", ""),
         ("***", ""),
@@ -119,6 +120,7 @@ def test_words_that_are_not_read_as_written(written, spoken):
 def test_other_languages_get_numbers_and_nothing_english():
     assert said("3 Äpfel, Mon. 9 am", "de") == "drei Äpfel, Mon. neun am"
     assert said("7", "de-AT") == "sieben"
+    assert said("rot/blau", "de") == "rot/blau"
     assert said("7", "xx") == "7"
 
 
