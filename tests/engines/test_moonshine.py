@@ -200,6 +200,10 @@ def test_words_are_kept() -> None:
     assert tidy(" Thank you,\n goodbye. ♪") == "Thank you, goodbye."
 
 
+def test_goodbye_is_spelt_as_everybody_does() -> None:
+    assert [tidy(text) for text in ("Good-by.", "good-by, then")] == ["Goodbye.", "goodbye, then"]
+
+
 def test_loudness() -> None:
     square = np.full(8000, 0.1, np.float32)
     assert loudest_dbfs(square, 8000) == pytest.approx(-20, abs=0.1)
