@@ -22,7 +22,7 @@ import numpy.typing as npt
 Vector = Sequence[float]
 
 SURE: Final = 0.55
-PERHAPS: Final = 0.44
+PERHAPS: Final = 0.41
 """On the blended score, with embeddings."""
 SURE_BY_WORDS: Final = 0.50
 PERHAPS_BY_WORDS: Final = 0.38

@@ -5,9 +5,9 @@ and restored (some 5 ms) into the slot of every other call, and after a crash. T
 would hear silence first; a running answer makes room at the end of a word and goes on from there later (24-41 ms on a
 cached prefix).
 
-Half of the cores compute, one of two: ggml's threads wait for each other by spinning after every operation, so that one
-thread that has lost its core to the recogniser holds up all. Nine tokens on two cores with one other busy process took
-0.7 s with one thread and 8.9 s with two (`bench/threads`).
+ggml's threads wait for each other after every operation, by spinning: one that has lost its core to the recogniser makes
+the others burn theirs. Nine tokens on two cores took 0.2 s, with one other busy process 2.2 to 8.9 s. With fewer spins
+before they sleep it is 0.5 s; with a single thread 0.25 and 0.4 s (`bench/threads`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 RETRY_S = 0.03
+SPINS = "2000"
+"""How often a thread of ggml (by GNU OpenMP) looks for the others before it sleeps; the default is 300,000."""
 STALL_S = 4.0
 """A stream that gives nothing for so long is asked for again; what the server has computed so far is not lost."""
 WARM_S = 60.0
@@ -66,7 +68,7 @@ class LlamaHost:
                 probe=self.http.healthy,
                 socket=socket,
                 nice=nice,
-                env={"PYTHONPATH": str(Path(__file__).parents[2])},
+                env={"PYTHONPATH": str(Path(__file__).parents[2]), "GOMP_SPINCOUNT": SPINS},
                 start_timeout_s=START_TIMEOUT_S,
             )
         )
