@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +20,7 @@ import pytest
 from tests.pbx import corpus
 from tests.pbx.asterisk import Asterisk
 from tests.pbx.caller import Caller
+from tests.pbx.daemon import REPOSITORY, VoiceDaemon
 from tests.pbx.install import Install, Unavailable, provide
 
 INSTALL_S = 900
@@ -66,9 +69,28 @@ async def dial(asterisk: Asterisk, tmp_path: Path) -> AsyncIterator[Dial]:
     callers: list[Caller] = []
 
     async def make(media: str, extension: str = "agent") -> Caller:
-        callers.append(Caller(asterisk, media, tmp_path, extension=extension))
-        await callers[-1].begin()
-        return callers[-1]
+        caller = Caller(asterisk, media, tmp_path, extension=extension)
+        callers.append(caller)
+        await caller.begin()
+        return caller
 
-    yield make
-    await asyncio.gather(*(caller.end() for caller in callers))
+    try:
+        yield make
+    finally:
+        await asyncio.gather(*(caller.end() for caller in callers))
+
+
+@pytest.fixture(scope="session")
+def models() -> None:
+    """The embedded models, fetched where they are missing."""
+    fetched = subprocess.run(
+        [sys.executable, "-m", "voicebridge", "models", "fetch"], capture_output=True, text=True, cwd=REPOSITORY
+    )
+    assert fetched.returncode == 0, fetched.stdout + fetched.stderr
+
+
+@pytest.fixture(scope="module")
+def daemon(models: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VoiceDaemon]:
+    """`voicebridge run` with the embedded engines and the demo agent."""
+    with VoiceDaemon(tmp_path_factory.mktemp("daemon")) as running:
+        yield running

@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 import time
+import wave
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from tests.pbx.process import end, kill_session, tied
+from voicebridge.audio.pcm import samples
 
 READY = re.compile(r"ready\. AudioSocket on 127\.0\.0\.1:(\d+),")
 READY_S = 90.0
@@ -98,6 +100,16 @@ class VoiceDaemon:
             time.sleep(0.05)
         made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return made
+
+    def events(self, call: UUID) -> list[str]:
+        """The lines of a finished call's event log."""
+        return (self._folder / "calls" / f"{call}.events.jsonl").read_text(encoding="utf-8").splitlines()
+
+    def recording(self, call: UUID) -> tuple[bytes, bytes]:
+        """What the daemon itself recorded of a finished call, the caller's side and the agent's: 16-bit mono PCM."""
+        with wave.open(str(self._folder / "calls" / f"{call}.wav"), "rb") as wav:
+            stereo = samples(wav.readframes(wav.getnframes())).reshape(-1, 2)
+        return stereo[:, 0].tobytes(), stereo[:, 1].tobytes()
 
 
 def caller_said(record: dict[str, Any]) -> str:

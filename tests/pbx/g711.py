@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 BIAS = 132
 CLIP = 32_635
 SILENCE = 0xFF
 
 
-def _decoding() -> np.ndarray:
+def _decoding() -> npt.NDArray[np.int16]:
     code = ~np.arange(256) & 0xFF
     size = (((code & 0x0F) << 3) + BIAS << ((code & 0x70) >> 4)) - BIAS
-    return np.where(code & 0x80, -size, size).astype("<i2")
+    return np.asarray(np.where(code & 0x80, -size, size), dtype="<i2")
 
 
-def _encoding() -> np.ndarray:
+def _encoding() -> npt.NDArray[np.uint8]:
     value = np.arange(-32_768, 32_768)
     size = np.minimum(np.abs(value), CLIP) + BIAS
     segment = np.floor(np.log2(size)).astype(int) - 7
     mantissa = size >> (segment + 3) & 0x0F
     code = np.where(value < 0, 0x80, 0) | segment << 4 | mantissa
-    return (~code & 0xFF).astype(np.uint8)
+    return np.asarray(~code & 0xFF, dtype=np.uint8)
 
 
 _DECODED = _decoding()

@@ -41,4 +41,4 @@ def _ip_udp(payload: bytes) -> bytes:
     total = sum(struct.unpack("!10H", header))
     total = (total & 0xFFFF) + (total >> 16)
     checksum = ~(total + (total >> 16)) & 0xFFFF
-    return header[:10] + checksum.to_bytes(2, "big") + header[12:] + udp + payload
+    return b"".join((header[:10], checksum.to_bytes(2, "big"), header[12:], udp, payload))

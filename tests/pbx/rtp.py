@@ -41,15 +41,11 @@ class Packet:
     payload: bytes
 
     def packed(self) -> bytes:
-        return self.payload.join(
-            (
-                HEADER.pack(
-                    VERSION << 6, self.marker << 7 | self.payload_type, self.sequence & 0xFFFF,
-                    self.timestamp & 0xFFFFFFFF, self.ssrc,
-                ),
-                b"",
-            )
+        header = HEADER.pack(
+            VERSION << 6, self.marker << 7 | self.payload_type, self.sequence & 0xFFFF,
+            self.timestamp & 0xFFFFFFFF, self.ssrc,
         )
+        return header + self.payload
 
     @classmethod
     def parsed(cls, data: bytes) -> Packet | None:

@@ -8,7 +8,6 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.pbx import corpus, pcap
@@ -17,7 +16,8 @@ from tests.pbx.conftest import Dial
 from tests.pbx.install import Install
 from tests.pbx.peer import TONE_HZ, ToneCall, TonePeer, tone_peer
 from tests.pbx.sipp import SippCall
-from voicebridge.audio.pcm import samples
+from tests.pbx.waves import likeness, loudest_hz
+from voicebridge.audio.pcm import samples, silence
 
 pytestmark = pytest.mark.asterisk
 
@@ -26,21 +26,6 @@ pytestmark = pytest.mark.asterisk
 async def peer() -> AsyncIterator[TonePeer]:
     async with tone_peer() as running:
         yield running
-
-
-def loudest_hz(pcm: bytes) -> float:
-    spectrum = np.abs(np.fft.rfft(samples(pcm).astype(float)))
-    return float(spectrum.argmax() * RATE / (len(pcm) // 2))
-
-
-def likeness(one: bytes, other: bytes) -> float:
-    """The best correlation of `other` with any part of `one`, 1 for the same waveform."""
-    a, b = samples(one).astype(float), samples(other).astype(float)
-    size = 1 << (len(a) + len(b)).bit_length()
-    product = np.fft.irfft(np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size)), size)[: len(a)]
-    at = int(product.argmax())
-    piece = a[at : at + len(b)]
-    return float(product[at] / (np.linalg.norm(piece) * np.linalg.norm(b[: len(piece)]) + 1e-9))
 
 
 async def until(done, limit_s: float = 5.0) -> bool:
@@ -59,9 +44,9 @@ async def test_an_agents_voice_comes_to_the_caller_and_into_asterisks_recording(
     await asyncio.sleep(1.0)
     await caller.end()
     assert caller.ended_by == "caller"
-    assert abs(loudest_hz(bytes(caller.heard[-RATE:])) - TONE_HZ) < 3
+    assert abs(loudest_hz(bytes(caller.heard[-RATE:]), RATE) - TONE_HZ) < 3
     recorded = await asyncio.to_thread(asterisk.recording, caller.id, "agent")
-    assert abs(loudest_hz(recorded[-RATE:]) - TONE_HZ) < 3
+    assert abs(loudest_hz(recorded[-RATE:], RATE) - TONE_HZ) < 3
 
 
 async def test_a_callers_words_come_to_the_agent_as_they_were_recorded(
@@ -69,6 +54,7 @@ async def test_a_callers_words_come_to_the_agent_as_they_were_recorded(
 ):
     prompt = corpus.for_tests(install)[0]
     caller = await dial(peer.media)
+    assert await caller.until_spoken_to()  # what is said before the AudioSocket is connected, nobody hears
     await caller.say(prompt.pcm())
     await asyncio.sleep(0.3)
     call = peer.calls[caller.id]
@@ -85,12 +71,12 @@ async def test_sipp_alone_plays_a_recorded_prompt_into_the_call(
     if os.geteuid() != 0:
         pytest.skip("SIPp's play_pcap_audio takes a raw socket, and so root")
     prompt = corpus.for_tests(install)[1]
-    assert pcap.write(tmp_path / "caller.pcap", prompt.pcm()) > 50
+    pcap.write(tmp_path / "caller.pcap", silence(0.5, RATE) + prompt.pcm())
     sipp = SippCall(asterisk.sip_port, "agent", tmp_path, peer.media, plays=tmp_path / "caller.pcap")
     sipp.start()
     try:
         await sipp.answered()
-        await asyncio.sleep(prompt.seconds + 0.5)
+        await asyncio.sleep(prompt.seconds + 1.0)
     finally:
         await sipp.close()
     assert likeness(peer.calls[sipp.call].audio, prompt.pcm()) > 0.95
@@ -153,7 +139,7 @@ async def test_dial_carries_sixteen_kilohertz_both_ways(
     call: ToneCall = peer.calls[caller.id]
     assert call.rates == {16_000}
     assert likeness(samples(call.audio)[::2].tobytes(), prompt.pcm()) > 0.9
-    assert abs(loudest_hz(bytes(caller.heard[-RATE:])) - TONE_HZ) < 3
+    assert abs(loudest_hz(bytes(caller.heard[-RATE:]), RATE) - TONE_HZ) < 3
     call.leg.hang_up()
     await asyncio.to_thread(asterisk.wait_for, caller.id, "fallback")
     assert dict(asterisk.steps(caller.id))["returned"] == "ANSWER"
