@@ -5,9 +5,9 @@ and restored (some 5 ms) into the slot of every other call, and after a crash. T
 would hear silence first; a running answer makes room at the end of a word and goes on from there later (24-41 ms on a
 cached prefix).
 
-ggml's threads wait for each other after every operation, by spinning: one that has lost its core to the recogniser makes
-the others burn theirs. Nine tokens on two cores took 0.2 s, with one other busy process 2.2 to 8.9 s. With fewer spins
-before they sleep it is 0.5 s; with a single thread 0.25 and 0.4 s (`bench/threads`).
+ggml's threads wait for each other after every operation, by spinning: one that has lost its core to the recogniser
+makes the others burn theirs. Nine tokens on two cores took 0.2 s, with one other busy process 2.2 to 8.9 s. With fewer
+spins before they sleep it is 0.5 s; with a single thread 0.25 and 0.4 s (`bench/threads`).
 """
 
 from __future__ import annotations
