@@ -32,10 +32,10 @@ from rich.progress import Progress
 from bench.machine import machine
 from bench.streams import STUCK_S, make_stream, play
 from voicebridge.audio.clock import Ticker
-from voicebridge.call.call import Parts
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.registry import Registry
 from voicebridge.call.speech import Mouth
+from voicebridge.call.work import Parts
 from voicebridge.conversation.agent import AgentSpec, Limits, Rule
 from voicebridge.engines.base import EngineError, Message, Speech, Transcript, Voice
 from voicebridge.pbx.asterisk.audiosocket import AudioSocketServer

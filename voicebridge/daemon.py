@@ -12,10 +12,10 @@ from typing import Any
 
 from voicebridge import plugins
 from voicebridge.audio.clock import Ticker
-from voicebridge.call.call import Parts
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.registry import Registry
 from voicebridge.call.speech import Mouth
+from voicebridge.call.work import Parts
 from voicebridge.config import ConfigError, Settings, cache_dir, split_address
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.engines.base import Embedder, LlmEngine, SttEngine, TtsEngine

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from voicebridge.audio.clock import Ticker
-from voicebridge.call.call import Parts
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.registry import Registry
 from voicebridge.call.speech import Mouth
+from voicebridge.call.work import Parts
 from voicebridge.conversation.agent import AgentSpec, Rule
 from voicebridge.engines.base import Speech, Transcript, Voice
 from voicebridge.pbx.leg import LegListener

@@ -1,7 +1,7 @@
 """One call: the core, the media, the engines and the PBX leg, wired together.
 
 Events go into the core one at a time, in the order in which they came; its commands are carried out in the order in
-which it gave them. Whatever takes time is a task that ends in an event.
+which it gave them. Whatever takes time (`work`) ends in an event.
 """
 
 from __future__ import annotations
@@ -10,27 +10,17 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
-from voicebridge.audio.ledger import (
-    Drained,
-    PlayoutLedger,
-    Segment,
-    SegmentFinished,
-    SegmentStarted,
-)
+from voicebridge.audio.ledger import Drained, PlayoutLedger, Segment, SegmentFinished, SegmentStarted
 from voicebridge.audio.recording import Recorder
 from voicebridge.audio.resample import resample_segment
 from voicebridge.call.hearing import Hearing
-from voicebridge.call.matching import RuleMatcher
-from voicebridge.call.speech import Mouth, Rendered
+from voicebridge.call.work import Parts, Work
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
-from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.core import Conversation
-from voicebridge.engines.base import EngineError, LlmEngine, LlmSession, SttEngine
 from voicebridge.pbx.leg import MediaLeg
 from voicebridge.trace import eventlog
 from voicebridge.trace.timeline import Timeline
@@ -42,17 +32,6 @@ RECORD_AHEAD_FRAMES = 10
 """What the caller sends faster than we speak is left out of the recording: its sides stay together."""
 START_WITHOUT_AUDIO_S = 0.1
 """The rate is known from the caller's first frame; a mute caller is greeted all the same."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What every call of an agent shares."""
-
-    agent: AgentSpec
-    stt: SttEngine
-    llm: LlmEngine | None
-    mouth: Mouth
-    matcher: RuleMatcher
 
 
 class Call:
@@ -89,12 +68,10 @@ class Call:
         self._ledger: PlayoutLedger | None = None
         self._hearing: Hearing | None = None
         self._recorder: Recorder | None = None
-        self._llm: LlmSession | None = None
+        self._work: Work | None = None
         self._inbox: deque[ev.Event] = deque()
         self._handling = False
-        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._speech: dict[int, tuple[cmd.Synthesize, Rendered]] = {}
         self._caller_frame = bytearray()
         self._ending = False
         self._closed = False
@@ -164,8 +141,7 @@ class Call:
         self._ledger = PlayoutLedger(rate)
         self._hearing = Hearing(self.parts.stt.session(rate=rate, language=self.parts.agent.language), rate)
         self._recorder = self._make_recorder(rate)
-        if self.parts.llm is not None:
-            self._llm = self.parts.llm.session(agent=self.parts.agent.name)
+        self._work = Work(self.id, self.parts, self.tell, hearing=self._hearing, rate=rate)
         self.tell(ev.CallStarted())
 
     # ---- the core
@@ -192,8 +168,9 @@ class Call:
             self._carry_out(command)
 
     def _carry_out(self, command: cmd.Command) -> None:
-        ledger = self._ledger
+        ledger, work = self._ledger, self._work
         assert ledger is not None
+        assert work is not None
         match command:
             case cmd.SetTimer():
                 self._set_timer(command)
@@ -204,7 +181,7 @@ class Call:
                 if self._hearing is not None:
                     self._hearing.begin(command.utterance)
             case cmd.Play():
-                self._play(command.segment)
+                self._play(command.segment, ledger, work)
             case cmd.PausePlayout():
                 ledger.pause()
             case cmd.ResumePlayout():
@@ -215,119 +192,18 @@ class Call:
                     ev.PlayoutCut(tuple(ev.HeardSegment(h.segment, h.text, h.complete) for h in cut))
                 )
             case cmd.CancelGeneration():
-                self._cancel("generate", command.generation)
+                work.cancel_generation(command.generation)
             case cmd.DropSegments():
-                for segment in command.segments:
-                    self._cancel("synthesize", segment)
-                    self._speech.pop(segment, None)
+                work.drop_segments(command.segments)
             case cmd.EndCall():
                 self._end(command)
             case _:
-                self._start_work(command)
+                work.start(command)
 
-    def _start_work(self, command: cmd.Command) -> None:
-        match command:
-            case cmd.Transcribe():
-                for kind, number in list(self._tasks):
-                    if kind == "transcribe":
-                        self._cancel(kind, number)
-                self._start("transcribe", command.request, self._transcribe(command))
-            case cmd.Match():
-                self._start("match", command.request, self._match(command))
-            case cmd.Generate():
-                self._cancel("prefill", 0)
-                self._start("generate", command.generation, self._generate(command))
-            case cmd.Synthesize():
-                self._synthesize(command)
-            case cmd.WarmModel():
-                if self._llm is not None:
-                    self._start("warm", 0, self._llm.warm(command.messages))
-            case cmd.Prefill():
-                if self._llm is not None:
-                    self._cancel("prefill", 0)
-                    self._start("prefill", 0, self._llm.prefill(command.messages))
-            case _:
-                raise TypeError(f"no way to carry out {command!r}")
-
-    # ---- work that takes time
-
-    def _start(self, kind: str, number: int, work: Coroutine[Any, Any, None]) -> None:
-        key = (kind, number)
-        task = asyncio.get_running_loop().create_task(work, name=f"{self.id} {kind} {number}")
-        self._tasks[key] = task
-        task.add_done_callback(lambda done: self._work_done(key, done))
-
-    def _work_done(self, key: tuple[str, int], task: asyncio.Task[None]) -> None:
-        if self._tasks.get(key) is task:
-            del self._tasks[key]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("call=%s %s failed: %r", self.id, key[0], error, exc_info=error)
-
-    def _cancel(self, kind: str, number: int) -> None:
-        if (task := self._tasks.pop((kind, number), None)) is not None:
-            task.cancel()
-
-    async def _transcribe(self, wanted: cmd.Transcribe) -> None:
-        assert self._hearing is not None
-        try:
-            heard = await self._hearing.transcribe(deadline=wanted.deadline, give_up=wanted.give_up)
-        except EngineError as error:
-            log.warning("call=%s turn=%d %s", self.id, wanted.utterance, error)
-            self.tell(ev.TranscriptFailed(wanted.request, error.cause))
-        else:
-            self.tell(ev.TranscriptReady(wanted.request, heard.text))
-
-    async def _match(self, wanted: cmd.Match) -> None:
-        found = await self.parts.matcher.match(wanted.text)
-        self.tell(ev.RuleMatched(wanted.request, found.name, round(found.score, 3), found.sure))
-
-    async def _generate(self, wanted: cmd.Generate) -> None:
-        if self._llm is None:
-            self.tell(ev.ModelFailed(wanted.generation, "none"))
-            return
-        pieces = self._llm.generate(
-            wanted.messages,
-            max_tokens=wanted.max_tokens,
-            deadline=wanted.deadline,
-            give_up=wanted.give_up,
-        )
-        try:
-            async for piece in pieces:
-                self.tell(ev.ModelText(wanted.generation, piece))
-        except EngineError as error:
-            log.warning("call=%s turn=%d %s", self.id, wanted.turn, error)
-            self.tell(ev.ModelFailed(wanted.generation, error.cause))
-        else:
-            self.tell(ev.ModelDone(wanted.generation))
-
-    def _synthesize(self, wanted: cmd.Synthesize) -> None:
-        made = self.parts.mouth.cached(wanted.text, self._rate)
-        if made is not None:
-            self._speech_ready(wanted, made)
-        else:
-            self._start("synthesize", wanted.segment, self._make_speech(wanted))
-
-    async def _make_speech(self, wanted: cmd.Synthesize) -> None:
-        try:
-            made = await self.parts.mouth.say(
-                wanted.text, self._rate, deadline=wanted.deadline, give_up=wanted.give_up
-            )
-        except EngineError as error:
-            log.warning("call=%s turn=%d %s", self.id, wanted.turn, error)
-            self.tell(ev.SegmentFailed(wanted.segment, error.cause))
-        else:
-            self._speech_ready(wanted, made)
-
-    def _speech_ready(self, wanted: cmd.Synthesize, made: Rendered) -> None:
-        self._speech[wanted.segment] = (wanted, made)
-        self.tell(ev.SegmentReady(wanted.segment, made.seconds))
-
-    def _play(self, number: int) -> None:
-        assert self._ledger is not None
-        wanted, made = self._speech.pop(number)
-        self._ledger.enqueue(Segment(number, wanted.turn, wanted.kind, wanted.text, made.marks, made.pcm))
-        if self._llm is not None:
-            self._llm.defer(time.monotonic() + self._ledger.queued_s)
+    def _play(self, number: int, ledger: PlayoutLedger, work: Work) -> None:
+        wanted, made = work.take_speech(number)
+        ledger.enqueue(Segment(number, wanted.turn, wanted.kind, wanted.text, made.marks, made.pcm))
+        work.defer(time.monotonic() + ledger.queued_s)
 
     # ---- timers and the end
 
@@ -358,15 +234,13 @@ class Call:
         self._closed = True
         for handle in self._timers.values():
             handle.cancel()
-        for task in list(self._tasks.values()):
-            task.cancel()
+        if self._work is not None:
+            self._work.stop()
         asyncio.get_running_loop().create_task(self._put_away(), name=f"{self.id} close")
 
     async def _put_away(self) -> None:
-        if self._hearing is not None:
-            await self._hearing.close()
-        if self._llm is not None:
-            await self._llm.close()
+        if self._work is not None:
+            await self._work.close()
         if self._recorder is not None:
             await self._recorder.close()
         self._finished(self)

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from voicebridge.audio.clock import Ticker
 from voicebridge.audio.recording import Recorder
-from voicebridge.call.call import Call, Parts
+from voicebridge.call.call import Call
+from voicebridge.call.work import Parts
 from voicebridge.pbx.leg import LegListener, MediaLeg
 from voicebridge.trace.store import CallStore
 

@@ -1,0 +1,173 @@
+"""The work of one call that takes time: recognising, matching, generating, synthesizing.
+
+Each piece is a task that ends in an event for the core; what is not wanted any more is cancelled by its number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from voicebridge.call.hearing import Hearing
+from voicebridge.call.matching import RuleMatcher
+from voicebridge.call.speech import Mouth, Rendered
+from voicebridge.conversation import commands as cmd
+from voicebridge.conversation import events as ev
+from voicebridge.conversation.agent import AgentSpec
+from voicebridge.engines.base import EngineError, LlmEngine, LlmSession, SttEngine
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every call of an agent shares."""
+
+    agent: AgentSpec
+    stt: SttEngine
+    llm: LlmEngine | None
+    mouth: Mouth
+    matcher: RuleMatcher
+
+
+class Work:
+    """One call's. `tell` takes the events that come of it."""
+
+    def __init__(
+        self, call_id: str, parts: Parts, tell: Callable[[ev.Event], None], *, hearing: Hearing, rate: int
+    ) -> None:
+        self._id = call_id
+        self._parts = parts
+        self._tell = tell
+        self._hearing = hearing
+        self._rate = rate
+        self._llm: LlmSession | None = parts.llm.session(agent=parts.agent.name) if parts.llm is not None else None
+        self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._speech: dict[int, tuple[cmd.Synthesize, Rendered]] = {}
+
+    def start(self, command: cmd.Command) -> None:
+        """Carry out a command that takes time."""
+        match command:
+            case cmd.Transcribe():
+                for kind, number in list(self._tasks):
+                    if kind == "transcribe":
+                        self._cancel(kind, number)
+                self._start("transcribe", command.request, self._transcribe(command))
+            case cmd.Match():
+                self._start("match", command.request, self._match(command))
+            case cmd.Generate():
+                self._cancel("prefill", 0)
+                self._start("generate", command.generation, self._generate(command))
+            case cmd.Synthesize():
+                self._synthesize(command)
+            case cmd.WarmModel():
+                if self._llm is not None:
+                    self._start("warm", 0, self._llm.warm(command.messages))
+            case cmd.Prefill():
+                if self._llm is not None:
+                    self._cancel("prefill", 0)
+                    self._start("prefill", 0, self._llm.prefill(command.messages))
+            case _:
+                raise TypeError(f"no way to carry out {command!r}")
+
+    def cancel_generation(self, generation: int) -> None:
+        self._cancel("generate", generation)
+
+    def drop_segments(self, segments: tuple[int, ...]) -> None:
+        for segment in segments:
+            self._cancel("synthesize", segment)
+            self._speech.pop(segment, None)
+
+    def take_speech(self, segment: int) -> tuple[cmd.Synthesize, Rendered]:
+        """The speech of a segment that was told to be ready. Once only."""
+        return self._speech.pop(segment)
+
+    def defer(self, deadline: float) -> None:
+        """Speech is queued until then (the core's clock): the model may take its time."""
+        if self._llm is not None:
+            self._llm.defer(deadline)
+
+    def stop(self) -> None:
+        for task in list(self._tasks.values()):
+            task.cancel()
+
+    async def close(self) -> None:
+        """Free what the engines hold for the call."""
+        await self._hearing.close()
+        if self._llm is not None:
+            await self._llm.close()
+
+    # ---- tasks
+
+    def _start(self, kind: str, number: int, work: Coroutine[Any, Any, None]) -> None:
+        key = (kind, number)
+        task = asyncio.get_running_loop().create_task(work, name=f"{self._id} {kind} {number}")
+        self._tasks[key] = task
+        task.add_done_callback(lambda done: self._done(key, done))
+
+    def _done(self, key: tuple[str, int], task: asyncio.Task[None]) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("call=%s %s failed: %r", self._id, key[0], error, exc_info=error)
+
+    def _cancel(self, kind: str, number: int) -> None:
+        if (task := self._tasks.pop((kind, number), None)) is not None:
+            task.cancel()
+
+    async def _transcribe(self, wanted: cmd.Transcribe) -> None:
+        try:
+            heard = await self._hearing.transcribe(deadline=wanted.deadline, give_up=wanted.give_up)
+        except EngineError as error:
+            log.warning("call=%s turn=%d %s", self._id, wanted.utterance, error)
+            self._tell(ev.TranscriptFailed(wanted.request, error.cause))
+        else:
+            self._tell(ev.TranscriptReady(wanted.request, heard.text))
+
+    async def _match(self, wanted: cmd.Match) -> None:
+        found = await self._parts.matcher.match(wanted.text)
+        self._tell(ev.RuleMatched(wanted.request, found.name, round(found.score, 3), found.sure))
+
+    async def _generate(self, wanted: cmd.Generate) -> None:
+        if self._llm is None:
+            self._tell(ev.ModelFailed(wanted.generation, "none"))
+            return
+        pieces = self._llm.generate(
+            wanted.messages,
+            max_tokens=wanted.max_tokens,
+            deadline=wanted.deadline,
+            give_up=wanted.give_up,
+        )
+        try:
+            async for piece in pieces:
+                self._tell(ev.ModelText(wanted.generation, piece))
+        except EngineError as error:
+            log.warning("call=%s turn=%d %s", self._id, wanted.turn, error)
+            self._tell(ev.ModelFailed(wanted.generation, error.cause))
+        else:
+            self._tell(ev.ModelDone(wanted.generation))
+
+    def _synthesize(self, wanted: cmd.Synthesize) -> None:
+        made = self._parts.mouth.cached(wanted.text, self._rate)
+        if made is not None:
+            self._speech_ready(wanted, made)
+        else:
+            self._start("synthesize", wanted.segment, self._make_speech(wanted))
+
+    async def _make_speech(self, wanted: cmd.Synthesize) -> None:
+        try:
+            made = await self._parts.mouth.say(
+                wanted.text, self._rate, deadline=wanted.deadline, give_up=wanted.give_up
+            )
+        except EngineError as error:
+            log.warning("call=%s turn=%d %s", self._id, wanted.turn, error)
+            self._tell(ev.SegmentFailed(wanted.segment, error.cause))
+        else:
+            self._speech_ready(wanted, made)
+
+    def _speech_ready(self, wanted: cmd.Synthesize, made: Rendered) -> None:
+        self._speech[wanted.segment] = (wanted, made)
+        self._tell(ev.SegmentReady(wanted.segment, made.seconds))
