@@ -1,6 +1,6 @@
 """An Asterisk of our own: its configuration, its process, its log and its recordings; nothing outside loopback.
 
-Its folder is made below the root it is run in (`/opt/vb-<random>`; a temporary folder for an installed Asterisk) and
+Its folder is made below the root it is run in (`/opt/vb-pbx-<random>`; a temporary folder for an installed Asterisk) and
 goes when it stops. It dies with the process that started it, even when that is killed.
 """
 
@@ -21,6 +21,8 @@ from tests.pbx.process import end, tied
 
 ETC = Path(__file__).with_name("etc")
 FOLDERS = ("etc", "lib", "spool", "run", "log")
+PREFIX = "vb-pbx-"
+STALE_S = 6 * 3600
 START_S = 30.0
 RTP_PORTS = 200
 RATE = 8_000
@@ -55,7 +57,10 @@ class Asterisk:
     def _prepare(self) -> None:
         parent = self.install.folder / "opt" if self.install.root else Path(tempfile.gettempdir())
         parent.mkdir(exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix="vb-", dir=parent))
+        for old in parent.glob(f"{PREFIX}*"):  # of a run that was killed
+            if time.time() - old.stat().st_mtime > STALE_S:
+                shutil.rmtree(old, ignore_errors=True)
+        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         for name in FOLDERS:
             (self._folder / name).mkdir()
         shutil.copy(self.fallback, self._folder / "lib" / "fallback.wav")
