@@ -1,7 +1,7 @@
 """An Asterisk of our own: its configuration, its process, its log and its recordings; nothing outside loopback.
 
-Its folder is made below the root it is run in (`/opt/vb-pbx-<random>`; a temporary folder for an installed Asterisk) and
-goes when it stops. It dies with the process that started it, even when that is killed.
+Its folder is made below the root it is run in (`/opt/vb-pbx-<random>`; a temporary folder for an installed Asterisk)
+and goes when it stops. It dies with the process that started it, even when that is killed.
 """
 
 from __future__ import annotations
