@@ -7,7 +7,7 @@ Closing the stream ends the work in the server, between two tokens.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class ChatHttp:
         except httpx.HTTPError:
             return False
 
-    async def chat(self, messages: Sequence[ChatMessage], **options: Any) -> AsyncIterator[str]:
+    async def chat(self, messages: Sequence[ChatMessage], **options: Any) -> AsyncGenerator[str, None]:
         """The answer in pieces. Raises HttpTrouble."""
         body = {"messages": _plain(messages), "stream": True, **options}
         try:
@@ -55,13 +55,14 @@ class ChatHttp:
                 if answer.status_code != httpx.codes.OK:
                     raise _refusal(answer.status_code, await answer.aread())
                 finished = False
-                async for line in answer.aiter_lines():
-                    if not line.startswith("data: "):
+                async for line in _lines(answer):
+                    if not line.startswith(b"data:"):
                         continue
-                    if line == "data: [DONE]":
+                    event = line.removeprefix(b"data:").strip()
+                    if event == b"[DONE]":
                         finished = True
                         break
-                    if piece := _piece(line):
+                    if piece := _piece(event):
                         yield piece
                 if not finished:
                     raise HttpTrouble("crashed", "the stream broke off")
@@ -90,13 +91,28 @@ def _plain(messages: Sequence[ChatMessage]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.text} for message in messages]
 
 
-def _piece(line: str) -> str:
+async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
+    """Ended by LF or CR LF alone: what else Unicode ends a line with may stand inside a JSON string."""
+    pending = b""
+    async for chunk in answer.aiter_bytes():
+        *lines, pending = (pending + chunk).split(b"\n")
+        for line in lines:
+            yield line.removesuffix(b"\r")
+
+
+def _piece(event: bytes) -> str:
+    """The text of a stream's event, which may be none. Raises HttpTrouble: an error event, or garbage."""
     try:
-        made = json.loads(line.removeprefix("data: "))
+        made = json.loads(event)
+        if error := made.get("error"):
+            raise _refusal(int(error.get("code", 500)), event)
         choices = made.get("choices") or [{}]
-        return (choices[0].get("delta") or {}).get("content") or ""
-    except (ValueError, AttributeError, IndexError, TypeError) as error:
+        text = (choices[0].get("delta") or {}).get("content") or ""
+    except (ValueError, AttributeError, LookupError, TypeError) as error:
         raise HttpTrouble("garbage", "a stream event that is none") from error
+    if not isinstance(text, str):
+        raise HttpTrouble("garbage", "a stream event whose content is no text")
+    return text
 
 
 def _refusal(status: int, body: bytes) -> HttpTrouble:

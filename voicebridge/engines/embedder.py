@@ -16,6 +16,8 @@ DEFAULT_MODEL = "minilm-l6-v2"
 CONTEXT = 256
 """Tokens a sentence; longer ones are cut, in characters, before they are sent."""
 MAX_CHARS = 600
+MIN_CHARS = 60
+"""Characters that make a token each (punctuation, Chinese) are too many at 600: halved until the server takes them."""
 BATCH = 32
 RETRY_S = 0.03
 
@@ -61,18 +63,23 @@ class LlamaEmbedder:
         try:
             async with asyncio.timeout(give_up - time.monotonic()):
                 for at in range(0, len(texts), BATCH):
-                    vectors += await self._batch([text[:MAX_CHARS] or " " for text in texts[at : at + BATCH]])
+                    vectors += await self._batch(texts[at : at + BATCH])
         except TimeoutError as error:
             raise EngineError("embed", self.name, "timeout") from error
         return vectors
 
-    async def _batch(self, texts: list[str]) -> list[list[float]]:
+    async def _batch(self, texts: Sequence[str]) -> list[list[float]]:
         """Tries for as long as its caller lets it."""
+        longest = MAX_CHARS
         while True:
             try:
-                answer = await self.host.http.post("/v1/embeddings", {"input": texts})
-                return _vectors(answer, len(texts))
+                if self.ready:  # a server that is just coming up takes requests and forgets them
+                    cut = [text[:longest].strip() or " " for text in texts]
+                    return _vectors(await self.host.http.post("/v1/embeddings", {"input": cut}), len(texts))
             except HttpTrouble as error:
+                if error.cause == "refused" and longest > MIN_CHARS and max(map(len, texts)) > MIN_CHARS:
+                    longest //= 2
+                    continue
                 if error.cause in ("refused", "garbage"):
                     raise EngineError("embed", self.name, error.cause, error.detail) from error
             await asyncio.sleep(RETRY_S)

@@ -8,22 +8,36 @@ through `on_preempt`. Deadlines move while a request waits or runs.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 MARGIN_S = 0.15
 """Making room costs some 30 ms (a new request on a cached prefix): not for a difference smaller than this."""
 
 
 class Ticket:
-    """One request at a gate. `deadline` in time.monotonic() seconds."""
+    """One request at a gate: `async with` it to wait for a place and hold it for the block, once.
+
+    `deadline` in time.monotonic() seconds.
+    """
 
     def __init__(self, gate: Gate, deadline: float, on_preempt: Callable[[], None] | None) -> None:
         self._gate = gate
         self._deadline = deadline
         self._on_preempt = on_preempt
         self.admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def __aenter__(self) -> Ticket:
+        self._gate.queue(self)
+        try:
+            await self.admitted
+        except asyncio.CancelledError:
+            self._gate.leave(self)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._gate.leave(self)
 
     @property
     def deadline(self) -> float:
@@ -51,22 +65,20 @@ class Gate:
         self._inside: list[Ticket] = []
         self._waiting: list[Ticket] = []
 
-    @contextlib.asynccontextmanager
-    async def enter(
-        self, deadline: float, on_preempt: Callable[[], None] | None = None
-    ) -> AsyncIterator[Ticket]:
-        """Wait for a place, hold it for the block. `on_preempt` is called at most once, while inside or waiting."""
-        ticket = Ticket(self, deadline, on_preempt)
+    def enter(self, deadline: float, on_preempt: Callable[[], None] | None = None) -> Ticket:
+        """A ticket to wait and go in with. `on_preempt` is called at most once, and only while it is inside."""
+        return Ticket(self, deadline, on_preempt)
+
+    def queue(self, ticket: Ticket) -> None:
         self._waiting.append(ticket)
         self.look()
-        try:
-            await ticket.admitted
-            yield ticket
-        finally:
-            for places in (self._waiting, self._inside):
-                if ticket in places:
-                    places.remove(ticket)
-            self.look()
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give the place back, inside or among those who wait."""
+        for places in (self._waiting, self._inside):
+            if ticket in places:
+                places.remove(ticket)
+        self.look()
 
     @property
     def busy(self) -> bool:

@@ -22,9 +22,10 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from voicebridge.config import ConfigError, cache_dir
 from voicebridge.engines.base import EngineError, LlmSession, Message
@@ -35,6 +36,7 @@ from voicebridge.engines.supervisor import Worker, WorkerSpec
 from voicebridge.modelstore.catalogue import Model, chosen
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 RETRY_S = 0.03
@@ -87,7 +89,7 @@ class LlamaHost:
 
 
 def model_path(engine: str, options: Mapping[str, Any], default: str) -> Path:
-    """`options.model` is a file or a name of the catalogue. Raises ConfigError, with the cure."""
+    """`options.model` is a file or a name of the catalogue. Raises ConfigError, with the cure, and UnknownModel."""
     wanted = str(options.get("model") or default)
     if "/" in wanted or wanted.endswith(".gguf"):
         path: Path | None = Path(wanted)
@@ -170,26 +172,31 @@ class LlamaSession:
         self._number = number
         self._agent = agent
         self._ticket: Ticket | None = None
+        self._deadline = math.inf
 
     async def warm(self, messages: Sequence[Message]) -> None:
         engine = self._engine
+        await engine.host.worker.wait_ready(WARM_S)  # outside the gate, in nobody's way
         async with engine.saving(self._agent):
-            known = engine.saved_prompt(self._agent) is not None
             try:
-                async with asyncio.timeout(WARM_S), engine.gate.enter(time.monotonic() + WARM_S):
-                    slot = await self._prepared_slot()
-                    if known:
+                async with (
+                    asyncio.timeout(WARM_S),
+                    engine.gate.enter(time.monotonic() + WARM_S),
+                    self._prepared_slot() as slot,
+                ):
+                    if engine.saved_prompt(self._agent) is not None:
                         return
                     await engine.host.http.compute(messages, **self._on(slot))
                     await engine.host.http.post(
                         f"/slots/{slot.number}?action=save", {"filename": prompt_file(self._agent)}
                     )
-                    slot.agent = self._agent
             except (HttpTrouble, TimeoutError) as error:
                 log.warning("llm %s: the prompt of agent %s is not warm: %s", engine.name, self._agent, error)
 
     async def prefill(self, messages: Sequence[Message]) -> None:
         """Given up as soon as anybody needs an answer."""
+        if not self._engine.ready:
+            return
         task = asyncio.current_task()
         assert task is not None
         preempted = False
@@ -200,8 +207,11 @@ class LlamaSession:
             task.cancel()
 
         try:
-            async with asyncio.timeout(PREFILL_S), self._engine.gate.enter(math.inf, give_way):
-                slot = await self._prepared_slot()
+            async with (
+                asyncio.timeout(PREFILL_S),
+                self._engine.gate.enter(math.inf, give_way),
+                self._prepared_slot() as slot,
+            ):
                 await self._engine.host.http.compute(messages, **self._on(slot))
         except (HttpTrouble, TimeoutError) as error:
             log.debug("llm %s: prefill dropped: %s", self._engine.name, error)
@@ -216,52 +226,41 @@ class LlamaSession:
         self._deadline = deadline
         while not answer.complete:
             try:
-                async for piece in self._some_words(answer, give_up, grammar):
-                    yield piece
+                async with aclosing(self._some_words(answer, give_up, grammar)) as pieces:
+                    async for piece in pieces:
+                        yield piece
             except HttpTrouble as error:
-                if error.cause == "refused" or time.monotonic() + RETRY_S >= give_up:
+                if (grammar and answer.text) or error.cause == "refused" or time.monotonic() + RETRY_S >= give_up:
                     raise EngineError("llm", self._engine.name, error.cause, error.detail) from error
                 await asyncio.sleep(RETRY_S)
             except TimeoutError as error:
                 raise EngineError("llm", self._engine.name, "timeout") from error
 
-    async def _some_words(self, answer: _Answer, give_up: float, grammar: str) -> AsyncIterator[str]:
-        """From the gate on until the answer is complete or somebody else is more urgent."""
+    async def _some_words(self, answer: _Answer, give_up: float, grammar: str) -> AsyncGenerator[str, None]:
+        """From the gate on until the answer is complete or somebody else is more urgent.
+
+        Under a grammar an answer is made in one go: the grammar of the rest of a text is not known.
+        """
         if not self._engine.ready:  # a server that is just coming up takes requests and forgets them
             raise HttpTrouble("crashed", "the worker is starting")
-        loop = asyncio.get_running_loop()
-        until = loop.time() + give_up - time.monotonic()
-        gate = self._engine.gate.enter(self._deadline)
-        async with asyncio.timeout_at(until):
-            ticket = await gate.__aenter__()
-        self._ticket = ticket
+        until = asyncio.get_running_loop().time() + give_up - time.monotonic()
+        ticket = self._ticket = self._engine.gate.enter(self._deadline)
         try:
-            async with asyncio.timeout_at(until):
-                slot = await self._prepared_slot()
-            options = {"max_tokens": answer.tokens_left, **self._engine.sampling, **self._on(slot)}
-            if grammar:
-                options["grammar"] = grammar
-            stream = self._engine.host.http.chat(answer.prompt(), **options)
-            slot.busy += 1
-            try:
-                while True:
-                    piece = await _next_piece(stream, until)
-                    if piece is None:
-                        answer.complete = True
-                        return
-                    if piece[:1].isspace() and answer.text and ticket.should_yield:
-                        return
-                    answer.add(piece)
-                    yield piece
-                    if answer.tokens_left <= 0:
-                        answer.complete = True
-                        return
-            finally:
-                slot.busy -= 1
-                await stream.aclose()  # type: ignore[attr-defined]
+            async with _in_time(ticket, until), _in_time(self._prepared_slot(), until) as slot:
+                options = {"max_tokens": answer.tokens_left, **self._engine.sampling, **self._on(slot)}
+                if grammar:
+                    options["grammar"] = grammar
+                async with aclosing(self._engine.host.http.chat(answer.prompt(), **options)) as stream:
+                    while (piece := await _next_piece(stream, until)) is not None:
+                        if piece[:1].isspace() and answer.text and not grammar and ticket.should_yield:
+                            return
+                        answer.add(piece)
+                        yield piece
+                        if answer.tokens_left <= 0:
+                            break
+                answer.complete = True
         finally:
             self._ticket = None
-            await gate.__aexit__(None, None, None)
 
     def defer(self, deadline: float) -> None:
         self._deadline = deadline
@@ -271,22 +270,47 @@ class LlamaSession:
     async def close(self) -> None:
         self._engine.slots.release(self._number)
 
-    _deadline = math.inf
-
-    async def _prepared_slot(self) -> Slot:
-        """Our slot, with the agent's prompt in it where that has been computed before."""
+    @asynccontextmanager
+    async def _prepared_slot(self) -> AsyncIterator[Slot]:
+        """Our slot, with the agent's prompt in it where that has been computed before; nobody takes it meanwhile."""
         engine = self._engine
         slot = engine.slots.take(self._number)
-        life = engine.host.worker.restarts
-        if (slot.agent, slot.life) != (self._agent, life):
-            slot.agent, slot.life = self._agent, life
-            if (saved := engine.saved_prompt(self._agent)) is not None:
-                await engine.host.http.post(f"/slots/{slot.number}?action=restore", {"filename": saved})
-        return slot
+        slot.busy += 1
+        try:
+            life = engine.host.worker.restarts
+            if (slot.agent, slot.life) != (self._agent, life):
+                slot.agent, slot.life = "", life
+                await self._restore(slot)
+                slot.agent = self._agent
+            yield slot
+        finally:
+            slot.busy -= 1
+
+    async def _restore(self, slot: Slot) -> None:
+        """Best effort: a saved prompt that the server does not take (it died while it wrote?) is computed anew."""
+        engine = self._engine
+        if (saved := engine.saved_prompt(self._agent)) is None:
+            return
+        try:
+            await engine.host.http.post(f"/slots/{slot.number}?action=restore", {"filename": saved})
+        except HttpTrouble as error:
+            if error.cause != "refused":
+                raise
+            log.warning("llm %s: the saved prompt of agent %s is of no use: %s", engine.name, self._agent, error)
+            (engine.host.slot_dir / saved).unlink(missing_ok=True)
 
     @staticmethod
     def _on(slot: Slot) -> dict[str, Any]:
         return {"id_slot": slot.number, "cache_prompt": True}
+
+
+@asynccontextmanager
+async def _in_time(entered: AbstractAsyncContextManager[T], until: float) -> AsyncIterator[T]:
+    """Entering, not the block, has to be done by `until` on the loop's clock; TimeoutError."""
+    async with AsyncExitStack() as stack:
+        async with asyncio.timeout_at(until):
+            inside = await stack.enter_async_context(entered)
+        yield inside
 
 
 async def _next_piece(stream: AsyncIterator[str], until: float) -> str | None:

@@ -73,7 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     os.umask(0o177)
-    server = xllamacpp.Server(parameters(options, asked.socket))
+    try:
+        server = xllamacpp.Server(parameters(options, asked.socket))
+    except RuntimeError as error:  # all that it says is that something failed; the file is the only thing of others
+        print(f"ERROR model file {options.model} cannot be loaded: {error}", file=sys.stderr)
+        sys.exit(1)
     print(f"INFO serving {Path(options.model).name} on {server.listening_address}", file=sys.stderr, flush=True)
     ended.wait()
     asked.socket.unlink(missing_ok=True)
