@@ -306,3 +306,30 @@ def test_a_rule_can_stand_for_what_nobody_knows():
     agent = replace(RULED, rules=(*RULED.rules, Rule("not_covered", ("do you sell fish",), action="unknown")))
     stage = Stage(agent).start().run(2).caller("do you sell fish").run(5)
     assert stage.spoken()[1] == "No idea."
+
+
+def test_a_caller_who_is_only_half_understood_gets_more_time_before_we_say_so():
+    def answered(sure: bool) -> float:
+        stage = Stage(RULED, sure=sure).start().run(2).caller("when are you open")
+        stopped = stage.now - 0.05
+        stage.run(3)
+        return stage.said[1][0] - stopped
+
+    assert answered(True) == pytest.approx(RULED.limits.endpoint_s, abs=0.02)
+    assert answered(False) == pytest.approx(RULED.limits.endpoint_unsure_s, abs=0.02)
+
+
+def test_a_caller_who_goes_on_as_soon_as_we_answer_had_not_finished():
+    stage = Stage(RULED).start().run(2).caller("i have a flat").run(1.0)
+    assert stage.spoken()[1:] == ["No idea."], "answered too soon"
+    stage.caller("when are you open", seconds=1.0).run(3)
+    asked = [command.text for command in stage.commands(cmd.Match)]
+    assert asked == ["i have a flat", "i have a flat when are you open"]
+    assert [exchange.caller for exchange in stage.core.history.exchanges][1:3] == ["i have a flat", "when are you open"]
+
+
+def test_a_caller_who_interrupts_later_has_begun_something_new():
+    long = replace(RULED, rules=(Rule("hours", ("when are you open",), ("We are open " + "word " * 20 + ".",)),))
+    stage = Stage(long).start().run(2).caller("when are you open").run(3.0)
+    stage.caller("do you sell fish", seconds=1.0).run(3)
+    assert [command.text for command in stage.commands(cmd.Match)][-1] == "do you sell fish"

@@ -42,11 +42,12 @@ def test_one_or_two_words_with_a_mark_stay_open():
 
 def test_other_languages_are_judged_by_punctuation_alone():
     assert not looks_open("ich möchte an", "de")
-    assert looks_open("ich möchte,", "de")
+    assert looks_open("ich möchte...", "de")
+    assert not looks_open("ich möchte,", "de"), "recognisers write commas behind whole sentences"
     assert looks_open("i want to", "en-US")
 
 
 @given(st.text(max_size=80), st.sampled_from(["en", "de", ""]))
 def test_anything_can_be_judged(text, language):
-    assert looks_open(text + ",", language)
+    assert looks_open(text + "...", language)
     assert not looks_open(text + " bicycle.", language)

@@ -206,13 +206,17 @@ async def test_what_was_sent_before_the_hang_up_still_arrives(bench: Bench):
     assert events[-2:] == [wire.Audio(8_000, tone(8_000)), wire.Hangup()]
 
 
-@pytest.mark.parametrize("how", ["close", "reset", "shut_down_sending"])
-async def test_a_peer_that_is_gone_without_a_word_is_dropped(bench: Bench, how: str):
+@pytest.mark.parametrize(
+    ("how", "reason"), [("close", "hangup"), ("shut_down_sending", "hangup"), ("reset", "dropped")]
+)
+async def test_a_peer_that_ends_the_stream_has_hung_up_one_that_breaks_it_is_dropped(
+    bench: Bench, how: str, reason: str
+):
     server = await bench.serve()
     peer, listener = await bench.call(server)
     getattr(peer, how)()
     await bench.until(lambda: listener.closed, "not told")
-    assert listener.closed == ["dropped"]
+    assert listener.closed == [reason]
     assert len(server) == 0
 
 
@@ -370,7 +374,7 @@ async def test_a_half_closed_peer_that_never_reads_is_gone_within_seconds(bench:
         await asyncio.sleep(0)
     peer.shut_down_sending()
     await bench.until(lambda: listener.closed, "the leg stayed", limit_s=4.0)
-    assert listener.closed == ["dropped"]
+    assert listener.closed == ["hangup"]
     assert len(server) == 0
 
 

@@ -59,15 +59,18 @@ class Limits:
     """Turn-taking and its time limits.
 
     `speculate_s` after the caller's last voiced sample the recogniser is asked and an answer prepared; it is
-    played when `endpoint_s` have passed without speech (`endpoint_open_s` when the words so far cannot be the
-    end of a sentence).
+    played when `endpoint_s` have passed without speech (`endpoint_unsure_s` when no rule is sure to be meant: he may
+    not have come to the point yet; `endpoint_open_s` when the words so far cannot be the end of a sentence). A caller
+    who goes on within `go_on_s` of an answer's beginning had not finished: what he said before belongs to it.
     """
 
     __pydantic_config__ = STRICT
 
     speculate_s: float = 0.06
     endpoint_s: float = 0.30
+    endpoint_unsure_s: float = 0.60
     endpoint_open_s: float = 0.90
+    go_on_s: float = 1.5
     partial_first_s: float = 0.9
     partial_every_s: float = 0.9
     barge_in_confirm_s: float = 0.35

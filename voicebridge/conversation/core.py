@@ -43,6 +43,7 @@ class Conversation(Replies):
         self._last_voice = 0.0
         self._voice_began = 0.0
         self._voiced = 0.0
+        self._endpoint_s = agent.limits.endpoint_s
         self._paused_at = 0.0
         self._stt_failures = 0
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -133,6 +134,8 @@ class Conversation(Replies):
         if self._agent is Agent.THINKING:
             self._move(Move.CALLER_GOES_ON)
             self._stop_waiting()
+        if not self._open:
+            self._goes_on = False
         self._listen()
 
     def _listen(self) -> None:
@@ -157,7 +160,8 @@ class Conversation(Replies):
             self._await_caller()
             return
         self._do(SetTimer("speculate", max(self._now, self._last_voice + self._limits.speculate_s)))
-        self._do(SetTimer("endpoint", max(self._now, self._last_voice + self._limits.endpoint_s)))
+        self._endpoint_s = self._limits.endpoint_s
+        self._do(SetTimer("endpoint", max(self._now, self._last_voice + self._endpoint_s)))
 
     def _speculate(self) -> None:
         if self._caller is Caller.PAUSING:
@@ -233,8 +237,19 @@ class Conversation(Replies):
         if self._endpoint_passed:
             self._commit()
         elif looks_open(text):
-            open_until = max(self._now, self._last_voice + self._limits.endpoint_open_s)
-            self._do(SetTimer("endpoint", open_until))
+            self._wait_longer(self._limits.endpoint_open_s)
+
+    def _on_rule_matched(self, event: ev.RuleMatched) -> None:
+        mine = self._reply is not None and self._reply.match == event.request
+        if mine and (event.rule is None or not event.sure):
+            self._wait_longer(self._limits.endpoint_unsure_s)
+        super()._on_rule_matched(event)
+
+    def _wait_longer(self, endpoint_s: float) -> None:
+        """He may go on: the endpoint comes so long after his last voice, if it has not come yet, and never sooner."""
+        if self._caller is Caller.PAUSING:
+            self._endpoint_s = max(self._endpoint_s, endpoint_s)
+            self._do(SetTimer("endpoint", max(self._now, self._last_voice + self._endpoint_s)))
 
     def _nothing_said(self) -> None:
         """A noise: as if nothing had been."""
@@ -263,6 +278,7 @@ class Conversation(Replies):
         self._move(Move.BARGE_IN)
         self._paused_at = self._now
         self._over_speech = True
+        self._goes_on = self._voice_began - self._answer_began <= self._limits.go_on_s
         self._cancel_timer("cover")
         self._do(PausePlayout())
         self._listen()

@@ -6,6 +6,8 @@ ready are given to playout in order (Play) once the turn is ours.
 
 from __future__ import annotations
 
+import math
+
 from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import AgentSpec, Rule
 from voicebridge.conversation.commands import (
@@ -55,6 +57,9 @@ class Replies:
         self._lines: dict[int, Piece] = {}  # fillers and trouble on their way, outside of any reply
         self._sent: dict[int, tuple[int, Piece]] = {}  # given to playout: segment -> turn, piece
         self._cut_text: str | None = None
+        self._goes_on = False  # the utterance began so soon after our answer that he had not finished the one before
+        self._answered = ""  # all of what the caller said that the last answer was to
+        self._answer_began = -math.inf
         self._ending: EndCall | None = None
         self._unanswered = 0  # re-prompts since the caller last spoke
         self._turns_of_phrase: dict[str, int] = {}
@@ -162,9 +167,13 @@ class Replies:
         self._unanswered = 0
         if any(rule.examples for rule in self.agent.rules):
             reply.match = self._number()
-            self._do(Match(reply.match, text))
+            self._do(Match(reply.match, self._with_what_went_before(text)))
         else:
             self._answer_freely(reply)
+
+    def _with_what_went_before(self, text: str) -> str:
+        """The utterance, and what he said just before it where we answered too soon."""
+        return f"{self._answered} {text}" if self._goes_on and self._answered else text
 
     def _on_rule_matched(self, event: ev.RuleMatched) -> None:
         reply = self._reply
@@ -289,6 +298,8 @@ class Replies:
             return
         reply.committed = True
         self.history.exchange(reply.turn).caller = reply.caller_text
+        self._answered = self._with_what_went_before(reply.caller_text)
+        self._goes_on = False
         if reply.rule is not None and reply.rule.action in ("end_call", "fallback"):
             outcome = "hangup" if reply.rule.action == "end_call" else "fallback"
             self._ending = EndCall("hangup" if outcome == "hangup" else "fallback", f"rule_{reply.rule.name}")
@@ -360,6 +371,8 @@ class Replies:
             return
         _, piece = self._sent[event.segment]
         if piece.kind != "filler" and self._reply is not None:
+            if not self._reply.heard:
+                self._answer_began = self._now
             self._reply.heard = True
             if not self._over_speech:
                 self._open = False

@@ -7,6 +7,8 @@ voice detection (vad_threshold 0) 6.7 % of words were wrong, with it 9.6 %, and 
 - ONNX Runtime's own threads won nothing (0.10 s either way) and burned twice the CPU by spinning; two
 models in two
   threads serve eight callers with p95 0.17 s instead of 0.42 s.
+- what comes at 8 kHz is widened by soxr and gets a quarter of a second of silence behind it: 106 sentences by nine
+  synthetic voices had 15.3 % of their words wrong instead of 16.4 % (we ask 60 ms after the last voice).
 - the decoder's time grows with the square of the length (42 s of speech: 5 s), so that long speech is cut
 at pauses.
 """
@@ -23,12 +25,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from voicebridge.audio.resample import resample_segment
 from voicebridge.engines.local import LocalHost
 from voicebridge.engines.worker import Recogniser
 from voicebridge.engines.wyoming_stt import WyomingStt
 
 Samples = NDArray[np.float32]
 
+MODEL_RATE = 16_000
+TRAIL = np.zeros(round(0.25 * MODEL_RATE), np.float32)
 FRAME_S = 0.03
 SILENCE_DBFS = -55.0
 PIECE_S = 12.0
@@ -76,10 +81,12 @@ class MoonshineWorker:
         def recognise(pcm: bytes, rate: int, language: str) -> str:
             if language and language.split("-")[0].lower() != "en":
                 raise ValueError("moonshine tiny-en understands English only")
-            samples = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
-            if loudest_dbfs(samples, rate) < SILENCE_DBFS:
+            wide = resample_segment(pcm, rate, MODEL_RATE)
+            samples = np.frombuffer(wide, "<i2").astype(np.float32) / np.float32(32768)
+            if loudest_dbfs(samples, MODEL_RATE) < SILENCE_DBFS:
                 return ""
-            return " ".join(filter(None, (tidy(model.text_of(p, rate)) for p in pieces(samples, rate))))
+            parts = (model.text_of(np.append(part, TRAIL), MODEL_RATE) for part in pieces(samples, MODEL_RATE))
+            return " ".join(filter(None, map(tidy, parts)))
 
         return recognise
 
