@@ -16,7 +16,8 @@ class LegListener(Protocol):
         """One of 0-9 A-D * #."""
 
     def on_closed(self, reason: str) -> None:
-        """The leg is gone: `hangup` (the peer said so, or ended the stream), `dropped` (connection lost), `error`, or `local` (we hung up).
+        """The leg is gone: `hangup` (the peer said so, or ended the stream), `dropped` (connection lost), `error`, or
+        `local` (we hung up).
 
         Called exactly once; nothing is called after it.
         """
