@@ -13,7 +13,7 @@ from rich.text import Text
 
 from voicebridge.trace.timeline import STAGES
 
-WIDTH = 34
+WIDTH = 32
 _COLOURS = {
     "detected": "grey50", "transcript": "cyan", "rule": "magenta", "first_token": "yellow", "first_clause": "yellow",
     "speech_ready": "green", "endpoint": "grey50", "sent": "blue", "audible": "blue",
@@ -74,7 +74,9 @@ def waterfall(turn: dict[str, Any]) -> Table:
     table.add_column(width=WIDTH, no_wrap=True)
     table.add_column(no_wrap=True)
     zero = turn["last_voice"]
-    reached = sorted((at - zero, name) for name, at in turn["marks"].items() if at is not None)
+    order = list(STAGES)
+    marks = sorted(turn["marks"].items(), key=lambda mark: (mark[1], order.index(mark[0])))
+    reached = [(at - zero, name) for name, at in marks]
     total = max(max((at for at, _ in reached), default=0.0), 0.001)
     begin = 0.0
     for at, name in reached:
