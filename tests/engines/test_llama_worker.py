@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from voicebridge.engines.llama_server import DEFAULT_MODEL, ENGINE, model_path
 from voicebridge.engines.llama_worker import BATCH_TOKENS, ServerOptions, parameters
 
 models = pytest.mark.models
+TOLD: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 60}
 
 
 def command(model: Path, socket: Path) -> list[str]:
@@ -45,17 +47,25 @@ def test_damaged_model_is_one_line_that_names_the_file(tmp_path: Path, content: 
     model = tmp_path / "damaged.gguf"
     with model_path("x", {}, DEFAULT_MODEL).open("rb") as file:
         model.write_bytes({"cut": file.read(3_000_000), "noise": os.urandom(10_000), "empty": b""}[content])
-    ended = subprocess.run(command(model, tmp_path / "s"), capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command(model, tmp_path / "s.sock"), **TOLD)
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"ERROR model file {model} cannot be loaded: ")
     assert ended.stdout == ""
-    assert not (tmp_path / "s").exists()
+    assert not (tmp_path / "s.sock").exists()
 
 
 def test_missing_model_is_one_line_too(tmp_path: Path) -> None:
-    ended = subprocess.run(command(tmp_path / "no.gguf", tmp_path / "s"), capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        command(tmp_path / "no.gguf", tmp_path / "s.sock"), capture_output=True, text=True, timeout=60
+    )
     assert (ended.returncode, ended.stderr) == (1, f"ERROR model file {tmp_path / 'no.gguf'} is not there\n")
+
+
+def test_socket_that_llama_would_take_for_a_host_is_refused(tmp_path: Path) -> None:
+    ended = subprocess.run(command(tmp_path / "m.gguf", tmp_path / "s"), **TOLD)
+    assert ended.returncode == 2
+    assert "must end in .sock" in ended.stderr
 
 
 @models
@@ -80,7 +90,8 @@ async def test_supervisor_logs_what_the_worker_says_of_a_damaged_model(
 
 @models
 async def test_serves_on_a_socket_of_ours_alone_and_ends_at_sigterm(tmp_path: Path) -> None:
-    socket = tmp_path / "s"
+    socket = tmp_path / "s.sock"
+    socket.touch()  # the last life's
     process = subprocess.Popen(command(model_path("x", {}, DEFAULT_MODEL), socket), stderr=subprocess.PIPE)
     http = ChatHttp(socket)
     try:
@@ -101,12 +112,12 @@ async def test_serves_on_a_socket_of_ours_alone_and_ends_at_sigterm(tmp_path: Pa
 @models
 def test_parameters_keep_the_promises(tmp_path: Path) -> None:
     options = ServerOptions(model="m.gguf", slots=3, context=512, threads=1, slot_dir=str(tmp_path))
-    chat = parameters(options, tmp_path / "s")
+    chat = parameters(options, tmp_path / "s.sock")
     assert (chat.n_parallel, chat.n_ctx) == (3, 3 * 512)
     assert chat.n_batch == chat.n_ubatch == BATCH_TOKENS
-    assert list(chat.hostnames) == [str(tmp_path / "s")]
+    assert list(chat.hostnames) == [str(tmp_path / "s.sock")]
     assert chat.slot_save_path == f"{tmp_path}/"
     assert not chat.embedding
-    embed = parameters(ServerOptions(model="m.gguf", task="embed", context=256), tmp_path / "s")
+    embed = parameters(ServerOptions(model="m.gguf", task="embed", context=256), tmp_path / "s.sock")
     assert embed.embedding
     assert embed.n_batch == embed.n_ubatch == 256

@@ -63,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--options", type=json.loads, required=True)
     asked = parser.parse_args(arguments)
+    if asked.socket.suffix != ".sock":
+        parser.error("the socket's name must end in .sock: llama.cpp takes others for host names")
     options = ServerOptions(**asked.options)
     if not Path(options.model).is_file():
         print(f"ERROR model file {options.model} is not there", file=sys.stderr)
@@ -73,9 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     os.umask(0o177)
+    asked.socket.unlink(missing_ok=True)
     try:
         server = xllamacpp.Server(parameters(options, asked.socket))
-    except RuntimeError as error:  # all that it says is that something failed; the file is the only thing of others
+    except RuntimeError as error:  # it does not say what failed; the file is what comes from elsewhere
+        asked.socket.unlink(missing_ok=True)
         print(f"ERROR model file {options.model} cannot be loaded: {error}", file=sys.stderr)
         sys.exit(1)
     print(f"INFO serving {Path(options.model).name} on {server.listening_address}", file=sys.stderr, flush=True)
