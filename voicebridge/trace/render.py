@@ -75,8 +75,8 @@ def waterfall(turn: dict[str, Any]) -> Table:
     table.add_column(no_wrap=True)
     zero = turn["last_voice"]
     order = list(STAGES)
-    marks = sorted(turn["marks"].items(), key=lambda mark: (mark[1], order.index(mark[0])))
-    reached = [(at - zero, name) for name, at in marks]
+    marks = [(name, at) for name, at in turn["marks"].items() if at is not None]
+    reached = [(at - zero, name) for name, at in sorted(marks, key=lambda mark: (mark[1], order.index(mark[0])))]
     total = max(max((at for at, _ in reached), default=0.0), 0.001)
     begin = 0.0
     for at, name in reached:
