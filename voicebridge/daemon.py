@@ -18,7 +18,7 @@ from voicebridge.call.speech import Mouth
 from voicebridge.call.work import Parts
 from voicebridge.config import ConfigError, Settings, cache_dir, split_address
 from voicebridge.conversation.agent import AgentSpec
-from voicebridge.engines.base import Embedder, LlmEngine, SttEngine, TtsEngine
+from voicebridge.engines.base import Embedder, LlmEngine, Message, SttEngine, TtsEngine
 from voicebridge.modelstore.catalogue import UnknownModel
 from voicebridge.pbx.asterisk.audiosocket import AudioSocketServer
 from voicebridge.pbx.leg import MediaLeg
@@ -141,6 +141,7 @@ class Daemon:
         self.ticker.start()
         await self._listen()
         self._keep(self._purge_now_and_then())
+        self._keep(self._warm_prompts())
 
     def _make_parts(self, agent: AgentSpec) -> Parts:
         return Parts(
@@ -187,6 +188,15 @@ class Daemon:
             if gone:
                 log.info("store: %d files past their retention deleted", gone)
             await asyncio.sleep(PURGE_EVERY_S)
+
+    async def _warm_prompts(self) -> None:
+        """Have every agent's prompt computed before its first caller has asked anything."""
+        for parts in self._parts.values():
+            prompt = parts.agent.system_prompt()
+            if parts.llm is not None and prompt:
+                session = parts.llm.session(agent=parts.agent.name)
+                await session.warm([Message("system", prompt)])
+                await session.close()
 
     def stop(self) -> None:
         """Ask `serve` to end."""
