@@ -20,6 +20,7 @@ from tests.pbx.install import Install
 from tests.pbx.process import end, tied
 
 ETC = Path(__file__).with_name("etc")
+SHIPPED = Path(__file__).parents[2] / "dialplan" / "asterisk"
 FOLDERS = ("etc", "lib", "spool", "run", "log")
 PREFIX = "vb-pbx-"
 STALE_S = 6 * 3600
@@ -69,7 +70,7 @@ class Asterisk:
             "DIR": self.inside, "SIP_PORT": self.sip_port, "FALLBACK": f"{self.inside}/lib/fallback",
             "RTP_FIRST": first, "RTP_LAST": first + RTP_PORTS - 1,
         }
-        for source in ETC.glob("*.conf"):
+        for source in (*ETC.glob("*.conf"), *SHIPPED.glob("*.conf")):
             text = source.read_text()
             for name, value in names.items():
                 text = text.replace(f"@{name}@", str(value))
