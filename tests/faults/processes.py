@@ -12,13 +12,15 @@ from bench.faults import WORKERS, worker_pids
 
 AGENT = """
 name = "mixed"
-greeting = "Hello, this is Northgate Cycles."
+greeting = "Northgate Cycles."
 instructions = "You are the telephone assistant of a bicycle shop. Answer in one short sentence."
 facts = ["Northgate Cycles is a bicycle shop in Millbrook."]
 [[rules]]
 name = "service"
 examples = ["what does a basic service cost"]
 say = ["A basic service is $45 and takes two working days."]
+[limits]
+answer_tokens = 16
 """
 
 
