@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.heard import call, measure, spoken, word_middles
+from bench.heard import ALIKE, call, measure, place, spoken, word_middles
 from voicebridge import plugins
 from voicebridge.audio.measure import voiced_spans
 from voicebridge.audio.pcm import samples
@@ -138,8 +138,20 @@ def uh_huh() -> bytes:
     return asyncio.run(spoken(["uh-huh"], RATE))[0]
 
 
-@pytest.mark.parametrize("sound", [noise, uh_huh])
-def test_a_false_alarm_takes_nothing_from_what_the_agent_says(daemon, sound):
+def share_heard(track: bytes) -> float:
+    """Of the answer as our own engine speaks it, the share of quarter seconds that are on the track.
+
+    One that lies across the beginning of the word to which the agent went back is on it in two parts.
+    """
+    whole = samples(asyncio.run(spoken([SERVICE], RATE))[0]).astype(float)
+    pieces = [whole[at : at + RATE // 4] for at in range(0, len(whole) - RATE // 4, RATE // 4)]
+    loud = [piece for piece in pieces if np.abs(piece).max() > 1_000]
+    assert len(loud) > 20
+    return sum(place(piece, samples(track).astype(float))[1] >= ALIKE for piece in loud) / len(loud)
+
+
+@pytest.mark.parametrize(("sound", "taken_for_a_voice"), [(noise, False), (uh_huh, True)])
+def test_a_false_alarm_takes_nothing_from_what_the_agent_says(daemon, sound, taken_for_a_voice):
     port, store = daemon
     alarm = sound() + bytes(2 * RATE // 2)
     made = call(port, store, [recorded_sentence(), Line(sound.__name__, alarm, 2.6)])
@@ -147,10 +159,15 @@ def test_a_false_alarm_takes_nothing_from_what_the_agent_says(daemon, sound):
     answer = answer_of(made.turns()[0][1])
     assert answer["text"] == SERVICE and answer["complete"] and answer["heard"] == SERVICE
     assert sum(piece["kind"] == "answer" for turn in made.record["turns"] for piece in turn["said"]) == 1
+    done = [command["is"] for event in events(store, heard.call_id) for command in event["commands"]]
+    assert done.count("PausePlayout") == done.count("ResumePlayout")
+    assert done.count("PausePlayout") > 0 or not taken_for_a_voice
+    assert "FlushPlayout" not in done
     track = bytes(heard.agent[2 * heard.position(heard.lines[0].last_voice) :])
     spans = voiced_spans(track, RATE)
     pauses = [(second[0] - first[1]) / RATE for first, second in zip(spans, spans[1:], strict=False)]
     assert max(pauses) <= PAUSE_S
+    assert share_heard(track) >= 0.9
     likeness = SequenceMatcher(None, words(speak(SERVICE).text), words(speak(transcribed(track)).text)).ratio()
-    assert likeness >= 0.6
+    assert likeness >= 0.4  # this recogniser gets some 40 % of this voice's words wrong
     assert np.abs(samples(bytes(heard.caller))).max() > 1_000  # the alarm was on the line
