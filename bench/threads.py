@@ -1,4 +1,4 @@
-"""The language model's threads on cores that others want too: why half of the cores compute.
+"""The language model's threads on cores that others want too.
 
     python -m bench.threads
 

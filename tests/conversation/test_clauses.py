@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from voicebridge.conversation.clauses import FIRST_MAX_WORDS, LATER_MAX_WORDS, Clause, ClauseSplitter
+from voicebridge.conversation.clauses import FIRST_MAX_WORDS, HURRY_MAX_WORDS, LATER_MAX_WORDS, Clause, ClauseSplitter
 
 LONG = (
     "We are open from nine in the morning until six in the evening on weekdays, and on Saturdays we close "
@@ -166,3 +166,15 @@ def test_nothing_gives_nothing(text):
 def test_what_looks_like_the_beginning_of_a_label_is_given_in_the_end():
     assert texts("ass") == ["ass"]
     assert texts("a") == ["a"]
+
+
+def test_in_a_hurry_the_first_clause_is_shorter():
+    text = "We have a lot of nice city bikes that you can hire here for twenty dollars a day with a helmet and a lock. "
+
+    def first(hurry: bool) -> list[str]:
+        splitter = ClauseSplitter()
+        return [clause.text for word in text.split(" ") for clause in splitter.feed(word + " ", hurry=hurry)]
+
+    calm, hurried = first(False), first(True)
+    assert len(hurried[0].split()) <= HURRY_MAX_WORDS < len(calm[0].split()) + 1
+    assert len(hurried[0].split()) < len(calm[0].split())

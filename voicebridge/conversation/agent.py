@@ -75,7 +75,7 @@ class Limits:
     partial_every_s: float = 0.9
     barge_in_confirm_s: float = 0.35
     barge_in_give_up_s: float = 1.1
-    cover_first_s: float = 0.9
+    cover_first_s: float = 1.1
     cover_every_s: float = 2.5
     answer_s: float = 5.0
     no_input_s: float = 7.0

@@ -13,6 +13,9 @@ FIRST_MIN_WORDS: Final = 2
 FIRST_SOFT_WORDS: Final = 6
 """From here on the first clause ends before the next word that begins a phrase."""
 FIRST_MAX_WORDS: Final = 9
+HURRY_SOFT_WORDS: Final = 3
+HURRY_MAX_WORDS: Final = 6
+"""For a first clause whose caller waits in silence already."""
 LATER_MIN_WORDS: Final = 6
 LATER_MAX_WORDS: Final = 22
 
@@ -60,8 +63,13 @@ class ClauseSplitter:
         self._buffer = ""
         self._begun = False  # something other than a role marker has come
         self._given = 0
+        self._soft, self._most = FIRST_SOFT_WORDS, FIRST_MAX_WORDS
 
-    def feed(self, delta: str) -> list[Clause]:
+    def feed(self, delta: str, *, hurry: bool = False) -> list[Clause]:
+        """More text. In a `hurry` the first clause is cut sooner."""
+        self._soft, self._most = (
+            (HURRY_SOFT_WORDS, HURRY_MAX_WORDS) if hurry else (FIRST_SOFT_WORDS, FIRST_MAX_WORDS)
+        )
         self._buffer += delta
         self._buffer = _MARKERS.sub("", self._buffer) if not self._begun else _strip_inner(self._buffer)
         if not self._begun:
@@ -111,9 +119,9 @@ class ClauseSplitter:
         if self._given == 0:
             if pauses and count >= FIRST_MIN_WORDS + 1:
                 return True
-            if count >= FIRST_SOFT_WORDS and begins and not inside:
+            if count >= self._soft and begins and not inside:
                 return True
-            return count >= FIRST_MAX_WORDS and not inside
+            return count >= self._most and not inside
         if pauses and count >= LATER_MIN_WORDS:
             return True
         return count >= LATER_MAX_WORDS and not inside

@@ -251,7 +251,7 @@ class Replies:
         if reply is None or reply.generation != event.generation:
             return
         reply.model_text += event.text
-        self._add_clauses(reply, [clause.text for clause in reply.splitter.feed(event.text)])
+        self._add_clauses(reply, [clause.text for clause in reply.splitter.feed(event.text, hurry=self._waiting)])
 
     def _add_clauses(self, reply: Reply, clauses: list[str]) -> None:
         for text in clauses:

@@ -7,7 +7,7 @@ cached prefix).
 
 ggml's threads wait for each other after every operation, by spinning: one that has lost its core to the recogniser
 makes the others burn theirs. Nine tokens on two cores took 0.2 s, with one other busy process 2.2 to 8.9 s. With fewer
-spins before they sleep it is 0.5 s; with a single thread 0.25 and 0.4 s (`bench/threads`).
+spins before they sleep (`SPINS`) it is 0.4 s; a single thread takes 0.25 and 0.4 s (`bench/threads`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 RETRY_S = 0.03
-SPINS = "2000"
+SPINS = "1000"
 """How often a thread of ggml (by GNU OpenMP) looks for the others before it sleeps; the default is 300,000."""
 STALL_S = 4.0
 """A stream that gives nothing for so long is asked for again; what the server has computed so far is not lost."""
@@ -124,7 +124,7 @@ class LlamaServer:
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         self.name = name
         self.context_tokens = int(options.get("context", 2048))
-        slots = int(options.get("slots", 8))
+        slots, cores = int(options.get("slots", 8)), os.cpu_count() or 1
         self.sampling = {"temperature": float(options.get("temperature", 0.2)), "seed": 1}
         self.gate = Gate(min(slots, int(options.get("parallel", 2))))
         self.slots = SlotTable(slots)
@@ -132,7 +132,7 @@ class LlamaServer:
             "model": str(model_path(name, options, DEFAULT_MODEL)),
             "slots": slots,
             "context": self.context_tokens,
-            "threads": int(options.get("threads") or max(1, (os.cpu_count() or 1) // 2)),
+            "threads": int(options.get("threads") or min(cores, max(2, cores // 2))),
         }
         self.host = LlamaHost(name, served, nice=int(options.get("nice", 10)))
         self._sessions = itertools.count(1)
