@@ -95,7 +95,17 @@ async def _call(port: int, asked: Sequence[Line], victim: str, after_s: float) -
     return await Phone("127.0.0.1", port, on_event=on_event).call(asked)
 
 
-def judged(worker: str, moment: str, made: Round) -> Outcome:
+def written_by_the_model(store: Path, call_id: str) -> list[str]:
+    """What it wrote, by generation (from the event log): a small model repeats itself, which is no fault of ours."""
+    steps = CallStore(store, keep_days=1).path(call_id, ".events.jsonl").read_text(encoding="utf-8").splitlines()[1:]
+    written: dict[int, str] = {}
+    for event in (json.loads(step)["event"] for step in steps):
+        if event["is"] == "ModelText":
+            written[event["generation"]] = written.get(event["generation"], "") + event["text"]
+    return list(written.values())
+
+
+def judged(worker: str, moment: str, made: Round, written: Sequence[str]) -> Outcome:
     turns = made.turns()
     if len(turns) < 3:
         return Outcome(worker, moment, None, None, [], None, made.heard.ended_by)
@@ -106,24 +116,26 @@ def judged(worker: str, moment: str, made: Round) -> Outcome:
         moment,
         None if line.gap is None else round(line.gap, 3),
         min(answers, default=None),
-        repeated(during),
+        repeated(during, written),
         None if following.gap is None else round(following.gap, 3),
         made.heard.ended_by,
     )
 
 
-def repeated(turns: Sequence[Turn]) -> list[str]:
-    """Words of ours that were heard more than once in a turn (fillers aside)."""
+def repeated(turns: Sequence[Turn], written: Sequence[str]) -> list[str]:
+    """Words that were heard more often in a turn than the model wrote them in one go (fillers aside)."""
     said = [piece["heard"].strip() for turn in turns for piece in turn["said"] if piece["kind"] != "filler"]
-    return sorted({text for text in said if text and said.count(text) > 1})
+    often = {text: max([1, *(made.count(text) for made in written)]) for text in said if text}
+    return sorted(text for text, allowed in often.items() if said.count(text) > allowed)
 
 
 def run(worker: str, moment: str, agent: str) -> Outcome:
     """One case, on a daemon of its own."""
     asked = lines(MODEL_QUESTIONS)[:3]
-    with running_daemon(None, ["--agent", agent]) as (port, folder):
+    with running_daemon(None, ["--agent", agent, "--event-log"]) as (port, folder):
         heard = uvloop.run(_call(port, asked, WORKERS[worker], MOMENTS[moment]))
-        return judged(worker, moment, Round(heard, wait_for_record(CallStore(folder, keep_days=1), heard.call_id)))
+        made = Round(heard, wait_for_record(CallStore(folder, keep_days=1), heard.call_id))
+        return judged(worker, moment, made, written_by_the_model(folder, heard.call_id))
 
 
 @click.command()

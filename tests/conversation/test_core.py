@@ -333,3 +333,11 @@ def test_a_caller_who_interrupts_later_has_begun_something_new():
     stage = Stage(long).start().run(2).caller("when are you open").run(3.0)
     stage.caller("do you sell fish", seconds=1.0).run(3)
     assert [command.text for command in stage.commands(cmd.Match)][-1] == "do you sell fish"
+
+
+def test_a_sentence_that_the_model_had_no_tokens_left_for_is_not_begun():
+    stage = Stage(answer=lambda wanted: ["We do sell those here today. ", "And I can also"])
+    stage.start().run(2).caller("what do you sell").run(5)
+    assert stage.spoken()[1:2] == ["We do sell those here today."] and "And I can also" not in " ".join(stage.spoken())
+    alone = Stage(answer=lambda wanted: ["And I can also"]).start().run(2).caller("what do you sell").run(5)
+    assert "And I can also" in alone.spoken(), "a fragment is better than nothing"

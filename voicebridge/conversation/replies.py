@@ -10,6 +10,7 @@ import math
 
 from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import AgentSpec, Rule
+from voicebridge.conversation.clauses import Clause
 from voicebridge.conversation.commands import (
     CancelGeneration,
     CancelTimer,
@@ -251,14 +252,15 @@ class Replies:
         if reply is None or reply.generation != event.generation:
             return
         reply.model_text += event.text
-        self._add_clauses(reply, [clause.text for clause in reply.splitter.feed(event.text, hurry=self._waiting)])
+        self._add_clauses(reply, reply.splitter.feed(event.text, hurry=self._waiting))
 
-    def _add_clauses(self, reply: Reply, clauses: list[str]) -> None:
-        for text in clauses:
-            if not any(char.isalnum() for char in text):
+    def _add_clauses(self, reply: Reply, clauses: list[Clause]) -> None:
+        for clause in clauses:
+            if not any(char.isalnum() for char in clause.text):
                 continue
             deadline = self._now + NEXT_CLAUSE_S if reply.pieces else self._answer_deadline()
-            self._add(reply, "answer", text, deadline=deadline)
+            reply.in_sentence = not clause.ends_sentence
+            self._add(reply, "answer", clause.text, deadline=deadline)
 
     def _on_model_done(self, event: ev.ModelDone) -> None:
         reply = self._reply
@@ -268,7 +270,11 @@ class Replies:
         self._finish_text(reply)
 
     def _finish_text(self, reply: Reply) -> None:
-        self._add_clauses(reply, [clause.text for clause in reply.splitter.finish()])
+        rest = reply.splitter.finish()
+        begins = rest[-2].ends_sentence if len(rest) > 1 else bool(reply.pieces) and not reply.in_sentence
+        if rest and begins and not rest[-1].ends_sentence:
+            rest.pop()  # the beginning of a sentence for which the tokens did not suffice
+        self._add_clauses(reply, rest)
         reply.complete = True
         if not reply.pieces:  # the model had nothing to say
             self._answer_unknown(reply)

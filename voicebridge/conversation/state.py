@@ -121,6 +121,7 @@ class Reply:
     generation: int | None = None
     match: int | None = None
     model_text: str = ""
+    in_sentence: bool = False  # the last piece did not end one
     complete: bool = False
     committed: bool = False
     suspended: bool = False
