@@ -1,7 +1,7 @@
 """The conversation: `handle(event, now) -> commands`. Pure; what a call does is decided here and nowhere else.
 
-The caller's side (listening, endpointing, barge-in) stands in this module; what the agent says and how it gets
-there stands in `replies`. Both work on one state, whose moves are the table in `state`.
+The caller's side (listening, endpointing, barge-in) stands in this module; how an answer is drafted in `replies`, how
+it is said in `speaking`. All work on one state, whose moves are the table in `state`.
 """
 
 from __future__ import annotations
