@@ -21,7 +21,7 @@ demo: $(STAMP)-embedded ## Start a daemon, call it with recorded speech, show th
 
 test: $(STAMP)-dev models ## Run every test, those against a real Asterisk included
 	-$(BIN)/python tests/pbx/install.py
-	$(BIN)/python -m pytest -q --durations=10 tests
+	$(BIN)/python -m pytest -q --durations=25 -n 2 --dist loadfile tests
 
 fast: $(STAMP)-dev ## Run the tests that need neither models nor an Asterisk
 	$(BIN)/python -m pytest -q -m "not models and not asterisk" tests
