@@ -17,6 +17,9 @@ __all__ = ["AGENT", "RULED", "Engine", "Watched", "VOICE_AFTER_S"]
 
 @dataclass
 class Watched(Stage):
+    """Its model is quick enough that no first clause is cut in a hurry."""
+
+    llm: Engine = field(default_factory=lambda: Engine(0.04))
     timeline: Timeline = field(default_factory=Timeline)
     steps: list[Step] = field(default_factory=list)
 

@@ -26,7 +26,7 @@ def assert_adds_up(turn: TurnTrace) -> None:
 
 
 def test_a_turn_of_the_model_has_every_stage_in_order():
-    stage = Watched(stt=Engine(0.10), llm=Engine(0.10), tts=Engine(0.02)).start().run(2)
+    stage = Watched(stt=Engine(0.10), llm=Engine(0.04), tts=Engine(0.02)).start().run(2)
     stopped = stage.now + 1.0 - 0.05
     stage.caller("what do you sell").run(6)
     turn = stage.turn("what do you sell")
