@@ -83,7 +83,11 @@ class Mouth:
         return rendered.at_rate(rate)
 
     def load(self) -> None:
-        """Take the fixed lines that are on disk from an earlier run. Blocks for some milliseconds a line."""
+        """Take the fixed lines that are on disk from an earlier run. Blocks for some milliseconds a line.
+
+        Number words are asked for once: the first time their library is imported, which takes 20 ms that no call has.
+        """
+        speak("1", self._agent.language)
         for text in self._agent.fixed_lines():
             rendered = _read(self._file(text), text)
             if rendered is not None:
