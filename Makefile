@@ -42,7 +42,7 @@ bench-turns: $(STAMP)-dev models ## The response gap, one call at a time, answer
 	$(BIN)/python -m bench.turns
 
 bench-load: $(STAMP)-dev models ## The response gap with eight calls in conversation
-	$(BIN)/python -m bench.turns --calls 8 --turns 12
+	$(BIN)/python -m bench.turns --calls 8 --turns 6
 
 bench-media: $(STAMP)-dev ## 1,000 paced calls in one process, against plain asyncio streams; one call for a minute
 	$(BIN)/python -m bench.media
