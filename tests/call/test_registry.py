@@ -188,6 +188,7 @@ async def test_draining_refuses_new_calls_lets_old_ones_end_and_sends_the_rest_t
 
 async def test_draining_an_empty_house_takes_no_time(house):
     await asyncio.wait_for(house.registry.drain(limit_s=60), 1.0)
+    assert len(house.registry) == 0
 
 
 async def test_recording_and_event_log_are_made_where_they_are_wanted(tmp_path):

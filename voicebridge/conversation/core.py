@@ -45,7 +45,6 @@ class Conversation(Replies):
         self._voiced = 0.0
         self._endpoint_s = agent.limits.endpoint_s
         self._paused_at = 0.0
-        self._stt_failures = 0
         self._handlers: dict[type, Callable[[Any], None]] = {
             ev.CallStarted: self._on_call_started,
             ev.SpeechStarted: self._on_speech_started,
@@ -210,7 +209,6 @@ class Conversation(Replies):
         if event.request != self._request:
             return
         self._request = None
-        self._stt_failures = 0
         if self._purpose == "partial":
             self._on_partial(event.text)
         elif self._over_speech:
