@@ -37,6 +37,7 @@ from voicebridge.call.registry import Registry
 from voicebridge.call.speech import Mouth
 from voicebridge.call.work import Parts
 from voicebridge.conversation.agent import AgentSpec, Limits, Rule
+from voicebridge.conversation.toolspec import ToolCall, ToolSpec
 from voicebridge.engines.base import EngineError, Message, Speech, Transcript, Voice
 from voicebridge.pbx.asterisk.audiosocket import AudioSocketServer
 from voicebridge.pbx.asterisk.client import AudioSocketClient
@@ -91,8 +92,15 @@ class StubLlm:
         return self
 
     async def generate(
-        self, messages: Sequence[Message], *, max_tokens: int, deadline: float, give_up: float, grammar: str = ""
-    ) -> AsyncIterator[str]:
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        deadline: float,
+        give_up: float,
+        grammar: str = "",
+        tools: Sequence[ToolSpec] = (),
+    ) -> AsyncIterator[str | ToolCall]:
         for word in ("Yes, ", "we ", "are ", "open ", "on ", "Saturdays."):
             await asyncio.sleep(0.005)
             yield word

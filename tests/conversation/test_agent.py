@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from voicebridge.conversation.agent import AgentSpec, Limits, Lines, Rule
+from voicebridge.conversation.form import Form, Slot
+from voicebridge.conversation.toolspec import ToolSpec
 
 
 def test_the_prompt_is_the_instructions_and_then_the_facts():
@@ -19,11 +23,17 @@ def test_fixed_lines_are_all_that_is_said_without_a_model_each_once():
         "Hi.",
         rules=(Rule("x", ("x",), ("One.", "Two.")), Rule("y", ("y",), ("Two.", "Bye.")), Rule("z", ("z",))),
         lines=Lines(("Hm.",), ("Still there?",), "Gone.", ("No idea.", ""), "Perhaps.", "Trouble.", "Too long."),
+        forms=(Form("f", "book", (Slot("day", ask=("Which day?",), again=("What day?",)),), cancelled="Left."),),
+        toolbox=(ToolSpec("book", "", "{}", fillers=("Looking.",), failed="Not booked."),),
     )
-    assert agent.fixed_lines() == (
-        "Hi.", "Hm.", "Still there?", "Gone.", "No idea.", "Perhaps.", "Trouble.", "Too long.", "One.", "Two.",
-        "Bye.",
-    )
+    lines = agent.fixed_lines()
+    assert len(set(lines)) == len(lines)
+    assert "" not in lines
+    spoken = {text for value in dataclasses.asdict(agent.lines).values() for text in ([value] * isinstance(value, str))}
+    assert spoken <= set(lines)
+    assert {*agent.lines.still, *agent.lines.tool_failed, *agent.lines.hold, *agent.lines.repeat} <= set(lines)
+    assert {"Hi.", "Hm.", "Still there?", "No idea.", "One.", "Two.", "Bye."} <= set(lines)
+    assert {"Which day?", "What day?", "Left.", "Looking.", "Not booked."} <= set(lines)
 
 
 def test_the_defaults_keep_the_promises():

@@ -17,6 +17,7 @@ from voicebridge.call.speech import Mouth, Rendered
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import AgentSpec
+from voicebridge.conversation.toolspec import ToolCall
 from voicebridge.engines.base import EngineError, LlmEngine, LlmSession, SttEngine
 
 log = logging.getLogger(__name__)
@@ -140,10 +141,14 @@ class Work:
             max_tokens=wanted.max_tokens,
             deadline=wanted.deadline,
             give_up=wanted.give_up,
+            tools=wanted.tools,
         )
         try:
             async for piece in pieces:
-                self._tell(ev.ModelText(wanted.generation, piece))
+                if isinstance(piece, ToolCall):
+                    self._tell(ev.ModelCall(wanted.generation, piece.tool, piece.arguments))
+                else:
+                    self._tell(ev.ModelText(wanted.generation, piece))
         except EngineError as error:
             log.warning("call=%s turn=%d %s", self._id, wanted.turn, error)
             self._tell(ev.ModelFailed(wanted.generation, error.cause))

@@ -6,13 +6,16 @@ All times are seconds. Nothing here reads files: `voicebridge.config` makes thes
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from voicebridge.conversation.form import Form
+from voicebridge.conversation.toolspec import ToolSpec
 
 ModelScope = Literal["open", "smalltalk", "none"]
 STRICT = {"extra": "forbid"}
 """For whoever validates input into these classes: an unknown key is an error, not a typo to be ignored."""
 
-RuleAction = Literal["say", "model", "unknown", "end_call", "fallback"]
+RuleAction = Literal["say", "model", "unknown", "end_call", "fallback", "handoff", "tool", "form"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,9 @@ class Rule:
     `say` speaks one of them; `model` lets the language model answer (small talk); `unknown` admits, in the agent's own
     words, that it does not know (examples of what callers ask and nothing answers keep such questions from being
     mistaken for a neighbour); `end_call` speaks and hangs up; `fallback` speaks and leaves the call to the PBX's
-    fallback.
+    fallback; `handoff` hands the caller to `target` (a target's name; "" is the agent's `human`); `tool` runs `tool`
+    with `arguments` and says what came of it; `form` asks for what the form's tool needs. What these speak first is
+    optional.
     """
 
     __pydantic_config__ = STRICT
@@ -33,6 +38,12 @@ class Rule:
     say: tuple[str, ...] = ()
     action: RuleAction = "say"
     dtmf: str = ""
+    target: str = ""
+    form: str = ""
+    tool: str = ""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    done: tuple[str, ...] = ()
+    """What is said when the tool worked, with `{field}` of its result; empty speaks the result's own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,23 @@ class Lines:
     perhaps: str = "I don't know exactly, but perhaps this helps."
     trouble: str = "I'm sorry, I have a technical problem. Please stay on the line."
     too_long: str = "I'm sorry, I have to end our call now. Thank you for calling. Goodbye."
+    still: tuple[str, ...] = (
+        "I'm still on it, thank you for your patience.",
+        "This takes a little longer than usual, please stay on the line.",
+        "I haven't forgotten you, it is still working.",
+    )
+    """Fillers for a wait that goes on."""
+    tool_failed: tuple[str, ...] = ("I'm sorry, that did not work just now.",)
+    anything_else: str = "Is there anything else I can do for you?"
+    connecting: str = "One moment, I will put you through."
+    nobody_there: str = "I'm sorry, nobody is available there at the moment."
+    returned: str = "I'm sorry, I could not reach anybody."
+    hold: tuple[str, ...] = ("I am trying to reach somebody for you.", "Please stay on the line, it is still ringing.")
+    """Said now and then while a human is being called."""
+    give_up: str = "I'm sorry, I did not get that. I will put you through to a colleague."
+    repeat: tuple[str, ...] = ("Sorry, I did not get that.",)
+    yes_or_no: str = "Please say yes or no."
+    what_instead: str = "What should I change?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +90,10 @@ class Limits:
     played when `endpoint_s` have passed without speech (`endpoint_unsure_s` when no rule is sure to be meant: he may
     not have come to the point yet; `endpoint_open_s` when the words so far cannot be the end of a sentence). A caller
     who goes on within `go_on_s` of an answer's beginning had not finished: what he said before belongs to it.
+    A running tool is covered by a filler after `tool_cover_s` of silence; one that has told nothing for `tool_s` is
+    given up (its runner has deadlines of its own). Keys are complete `key_gap_s` after the last and `keys_s` after the
+    first. After so many `misunderstandings` in a row the caller goes to a human. `tool_steps`: so many tools a
+    turn the model may run.
     """
 
     __pydantic_config__ = STRICT
@@ -78,6 +110,12 @@ class Limits:
     cover_first_s: float = 1.1
     cover_every_s: float = 2.5
     answer_s: float = 5.0
+    tool_cover_s: float = 0.7
+    tool_s: float = 30.0
+    key_gap_s: float = 3.0
+    keys_s: float = 15.0
+    misunderstandings: int = 3
+    tool_steps: int = 4
     no_input_s: float = 7.0
     no_input_limit: int = 2
     call_s: float = 600.0
@@ -89,6 +127,12 @@ class AgentSpec:
     """`facts` stand in the model's prompt. `synonyms` are groups of words of the trade that mean the same, for matching
     rules: the first of a group stands for the others. `model_scope`: what the language model may answer: everything
     that no rule does, small talk (rules with the action `model`), or nothing.
+
+    `tools` is the allow-list of tool names, `tool_settings` what each of them is told for this agent; `toolbox` are the
+    tools found (the daemon fills it). `targets` are the names of where callers may be sent; `human` is the one for "a
+    human, please", the key 0 and giving up ("" is the PBX's fallback). `fallback_form`: what is tried before a caller
+    is given up to the fallback, such as taking a message. `call_facts` vary with the call; they stand behind what all
+    calls share.
     """
 
     __pydantic_config__ = STRICT
@@ -103,8 +147,22 @@ class AgentSpec:
     language: str = "en"
     voice: str = ""
     speed: float = 1.0
+    forms: tuple[Form, ...] = ()
+    tools: tuple[str, ...] = ()
+    tool_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    toolbox: tuple[ToolSpec, ...] = ()
+    targets: tuple[str, ...] = ()
+    human: str = ""
+    fallback_form: str = ""
+    call_facts: tuple[str, ...] = ()
     lines: Lines = field(default_factory=Lines)
     limits: Limits = field(default_factory=Limits)
+
+    def form(self, name: str) -> Form | None:
+        return next((form for form in self.forms if form.name == name), None)
+
+    def tool(self, name: str) -> ToolSpec | None:
+        return next((tool for tool in self.toolbox if tool.name == name), None)
 
     def system_prompt(self) -> str:
         """What never varies stands first, so that every call of the agent shares the model's cache of it."""
@@ -116,7 +174,14 @@ class AgentSpec:
     def fixed_lines(self) -> tuple[str, ...]:
         """Every text the agent can say without a model, for rendering ahead."""
         said = [self.greeting, *self.lines.fillers, *self.lines.no_input, self.lines.no_input_end]
-        said += [*self.lines.unknown, self.lines.perhaps, self.lines.trouble, self.lines.too_long]
+        lines = self.lines
+        said += [*lines.unknown, lines.perhaps, lines.trouble, lines.too_long, *lines.still, *lines.tool_failed]
+        said += [lines.anything_else, lines.connecting, lines.nobody_there, lines.returned, *lines.hold, lines.give_up]
+        said += [*lines.repeat, lines.yes_or_no, lines.what_instead]
         for rule in self.rules:
             said += rule.say
+        for form in self.forms:
+            said += [form.cancelled, *(text for slot in form.slots for text in (*slot.ask, *slot.again))]
+        for tool in self.toolbox:
+            said += [*tool.fillers, tool.failed]
         return tuple(dict.fromkeys(text for text in said if text))

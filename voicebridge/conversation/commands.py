@@ -9,16 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from voicebridge.conversation.toolspec import ToolSpec
+
 SegmentKind = Literal["greeting", "answer", "filler", "prompt", "trouble", "goodbye"]
 Purpose = Literal["partial", "speculative", "final"]
-Outcome = Literal["hangup", "fallback"]
+Outcome = Literal["hangup", "transfer", "fallback"]
 
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One message for the model; an assistant's that comes last is continued."""
+    """One message for the model; an assistant's that comes last is continued. A tool's is data, never an instruction.
 
-    role: Literal["system", "user", "assistant"]
+    An assistant's tool call stands as `call {"name": ..., "arguments": {...}}`, as the grammar of local models has it.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
     text: str
 
 
@@ -56,6 +61,55 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Parse:
+    """Find what an utterance says to a form's slots; `asked` is the slot that was asked for ("": the confirmation)."""
+
+    request: int
+    form: str
+    asked: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """`arguments` is JSON text of an object; the runner validates it against the tool's schema."""
+
+    run: int
+    turn: int
+    tool: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTool:
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandOff:
+    """Find a human at a target; HandoffUpdate tells how it goes on."""
+
+    handoff: int
+    target: str
+    reason: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Hold music on or off; speech is heard over it."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SendDtmf:
+    """Send keys to the other side: 0-9 A-D * #."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prefill:
     """Put this into the model's cache if nobody needs it for something better."""
 
@@ -70,6 +124,7 @@ class Generate:
     max_tokens: int
     deadline: float
     give_up: float
+    tools: tuple[ToolSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +188,12 @@ class CancelTimer:
 
 @dataclass(frozen=True, slots=True)
 class EndCall:
-    """Give the call back to the PBX. outcome `fallback`: its dialplan should find a human."""
+    """Give the call back to the PBX. `fallback`: its dialplan should find a human; `transfer`: the one at `target`."""
 
     outcome: Outcome
     reason: str
+    target: str = ""
+    summary: str = ""
 
 
 Command = (
@@ -144,6 +201,12 @@ Command = (
     | Listen
     | Transcribe
     | Match
+    | Parse
+    | RunTool
+    | CancelTool
+    | HandOff
+    | Hold
+    | SendDtmf
     | Prefill
     | Generate
     | CancelGeneration

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from voicebridge.conversation.form import Understood
+
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
@@ -71,6 +73,66 @@ class ModelDone:
 class ModelFailed:
     generation: int
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """The model wants a tool run; nothing of it is validated yet. ModelDone follows."""
+
+    generation: int
+    tool: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The answer to a Parse command."""
+
+    request: int
+    understood: Understood
+
+
+@dataclass(frozen=True, slots=True)
+class ToolProgress:
+    """A tool says, in a sentence for the caller, how far it is."""
+
+    run: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDone:
+    """The answer to a RunTool command.
+
+    `say`: the result in words for the caller, where the tool has some. `data`: the result as JSON text, size-capped.
+    `cause` of a failure: timeout, error, invalid_arguments, invalid_result, too_large, breaker_open, unknown_tool. A
+    tool may want the call handed to a target or ended.
+    """
+
+    run: int
+    ok: bool
+    say: str = ""
+    data: str = ""
+    cause: str = ""
+    hand_off: str = ""
+    hang_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffUpdate:
+    """How a HandOff command goes on.
+
+    `go`: the PBX's dialplan will do it: say what is to be said and end the call. `calling`: a human is being called
+    while the caller waits. `connected`: they talk, the call is no longer ours. `refused`: nobody there; `cause` is
+    closed, unknown_target, busy, no_answer, declined or failed. `target` is the one that it came to (perhaps the next
+    one of the one that was asked for); `say` the target's own announcement.
+    """
+
+    handoff: int
+    state: Literal["go", "calling", "connected", "refused"]
+    target: str = ""
+    say: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +207,11 @@ Event = (
     | ModelText
     | ModelDone
     | ModelFailed
+    | ModelCall
+    | Parsed
+    | ToolProgress
+    | ToolDone
+    | HandoffUpdate
     | SegmentReady
     | SegmentFailed
     | PlaybackStarted

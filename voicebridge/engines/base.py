@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from voicebridge.conversation.commands import ChatMessage
+from voicebridge.conversation.toolspec import ToolCall, ToolSpec
 
 EngineKind = Literal["stt", "llm", "tts", "embed"]
 
@@ -93,9 +94,18 @@ class LlmSession(Protocol):
         """Speculatively compute the prompt, generate nothing. Best effort: dropped when somebody needs the engine."""
 
     def generate(
-        self, messages: Sequence[Message], *, max_tokens: int, deadline: float, give_up: float, grammar: str = ""
-    ) -> AsyncIterator[str]:
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        deadline: float,
+        give_up: float,
+        grammar: str = "",
+        tools: Sequence[ToolSpec] = (),
+    ) -> AsyncIterator[str | ToolCall]:
         """The answer, in pieces as they come. Close the iterator (or cancel) to stop the engine's work.
+
+        With `tools` the model may want one of them run: a ToolCall, whose arguments are not validated yet.
 
         `deadline` may move while it runs: see `defer`. Raises EngineError; what was yielded before stands.
         """

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from voicebridge.config import ConfigError, cache_dir
+from voicebridge.conversation.toolspec import ToolCall, ToolSpec
 from voicebridge.engines.base import EngineError, LlmSession, Message
 from voicebridge.engines.chat_http import ChatHttp, HttpTrouble
 from voicebridge.engines.gate import Gate, Ticket
@@ -220,8 +221,15 @@ class LlamaSession:
                 raise
 
     async def generate(
-        self, messages: Sequence[Message], *, max_tokens: int, deadline: float, give_up: float, grammar: str = ""
-    ) -> AsyncIterator[str]:
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        deadline: float,
+        give_up: float,
+        grammar: str = "",
+        tools: Sequence[ToolSpec] = (),
+    ) -> AsyncIterator[str | ToolCall]:
         answer = _Answer(messages, max_tokens)
         self._deadline = deadline
         while not answer.complete:

@@ -10,7 +10,7 @@ import dataclasses
 import inspect
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,21 +26,17 @@ class LogError(Exception):
     """The file is not an event log, or one of another version; the text names the line."""
 
 
-def _classes(module: object) -> dict[str, type]:
+def _adapters(module: object) -> dict[str, tuple[frozenset[str], TypeAdapter[Any]]]:
+    """What a module's dataclasses are called, which fields each has, and how one is made again."""
     return {
-        name: value
+        name: (frozenset(field.name for field in dataclasses.fields(value)), TypeAdapter(value))
         for name, value in vars(module).items()
         if inspect.isclass(value) and dataclasses.is_dataclass(value)
     }
 
 
-_EVENTS = _classes(events)
-_COMMANDS = _classes(commands)
-_FLOATS = {
-    cls: {field.name for field in dataclasses.fields(cls) if field.type in (float, "float")}
-    for cls in (*_EVENTS.values(), *_COMMANDS.values())
-}
-"""Which fields are numbers: in these "inf" stands for infinity, elsewhere for what somebody said."""
+_EVENTS = _adapters(events)
+_COMMANDS = _adapters(commands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,30 +84,16 @@ def _steps(source: Iterable[tuple[int, str]]) -> Iterator[Step]:
 
 
 def _encoded(value: Any) -> dict[str, Any]:
-    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    for name, item in fields.items():
-        if isinstance(item, tuple) and item and dataclasses.is_dataclass(item[0]):
-            fields[name] = [dataclasses.asdict(part) for part in item]
-        elif item == math.inf:
-            fields[name] = "inf"
-    return {"is": type(value).__name__, **fields}
+    fields = dataclasses.asdict(value)
+    return {"is": type(value).__name__, **{name: "inf" if item == math.inf else item for name, item in fields.items()}}
 
 
-def _decoded(classes: dict[str, type], made: dict[str, Any]) -> Any:
+def _decoded(adapters: Mapping[str, tuple[frozenset[str], TypeAdapter[Any]]], made: dict[str, Any]) -> Any:
     fields = dict(made)
-    cls = classes[fields.pop("is")]
-    for name, item in fields.items():
-        if isinstance(item, list):
-            fields[name] = tuple(_part(cls, part) for part in item)
-        elif item == "inf" and name in _FLOATS[cls]:
-            fields[name] = math.inf
-    return cls(**fields)
-
-
-def _part(cls: type, part: Any) -> Any:
-    if not isinstance(part, dict):
-        return part
-    return events.HeardSegment(**part) if cls is events.PlayoutCut else commands.ChatMessage(**part)
+    known, adapter = adapters[fields.pop("is")]
+    if more := fields.keys() - known:
+        raise ValueError(f"unknown: {', '.join(sorted(more))}")
+    return adapter.validate_python(fields)
 
 
 def differences(steps: Sequence[Step], replayed: Sequence[Sequence[commands.Command]]) -> list[str]:
