@@ -55,7 +55,8 @@ class Call:
         self.began_at = time.time()
         self.zero = time.monotonic()
         self.timeline = Timeline()
-        self.outcome = ""
+        self.ending: cmd.EndCall | None = None
+        """How the agent (or an administrator) ended the call; None where the caller or the PBX did."""
         self._finished = finished
         self._make_recorder = recorder
         context = parts.llm.context_tokens if parts.llm is not None else 2048
@@ -73,7 +74,6 @@ class Call:
         self._handling = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._caller_frame = bytearray()
-        self._ending = False
         self._closed = False
 
     # ---- the leg
@@ -96,7 +96,7 @@ class Call:
         self.tell(ev.Dtmf(digit))
 
     def on_closed(self, reason: str) -> None:
-        reason = self.core.ended_by if self._ending else reason
+        reason = self.core.ended_by if self.ending is not None else reason
         try:
             if self._ledger is None:  # gone before anything was said
                 self.core.ended_by = reason
@@ -223,9 +223,8 @@ class Call:
         self._end(cmd.EndCall(outcome, reason))
 
     def _end(self, command: cmd.EndCall) -> None:
-        if not self._ending:
-            self._ending = True
-            self.outcome = command.outcome
+        if self.ending is None:
+            self.ending = command
             self.leg.hang_up()
 
     def _close(self) -> None:
@@ -245,6 +244,10 @@ class Call:
             await self._recorder.close()
         self._finished(self)
 
+    @property
+    def outcome(self) -> cmd.Outcome:
+        return self.ending.outcome if self.ending is not None else "hangup"
+
     def record(self) -> dict[str, Any]:
         """The call as the store keeps it."""
         return {
@@ -254,7 +257,7 @@ class Call:
             "began_at": self.began_at,
             "seconds": round(time.monotonic() - self.zero, 3),
             "rate": self._rate,
-            "outcome": self.outcome or "hangup",
+            "outcome": self.outcome,
             "ended_by": self.core.ended_by,
             "turns": [turn.as_dict(self.zero) for turn in self.timeline.turns if turn.said or turn.caller],
         }
