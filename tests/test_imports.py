@@ -15,6 +15,7 @@ HOUSE = Path(voicebridge.__file__).parent
 FLOORS = (
     {"__main__"},
     {"cli", "web"},
+    {"scenario"},
     {"daemon", "phone"},
     {"call"},
     {"pbx", "engines", "tools", "handoff", "trace"},
