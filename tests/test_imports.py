@@ -20,7 +20,8 @@ FLOORS = (
     {"call"},
     {"pbx", "engines", "tools", "handoff", "trace"},
     {"config", "plugins", "modelstore"},
-    {"conversation", "audio", "protocol"},
+    {"targets"},
+    {"conversation", "audio", "protocol", "hours"},
 )
 # What would give a pure room a clock, a socket or a thread.
 IMPURE = {
