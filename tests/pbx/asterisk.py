@@ -6,6 +6,7 @@ and goes when it stops. It dies with the process that started it, even when that
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import socket
 import subprocess
@@ -40,6 +41,10 @@ class Asterisk:
     install: Install
     fallback: Path
     sip_port: int = field(default_factory=lambda: free_port(socket.SOCK_DGRAM))
+    ari_port: int = field(default_factory=lambda: free_port())
+    ami_port: int = field(default_factory=lambda: free_port())
+    secret: str = field(default_factory=lambda: secrets.token_hex(8))
+    """The password of ARI's user `bench` and of AMI's `admin` and `reader`."""
     _folder: Path = field(init=False)
     _process: subprocess.Popen[bytes] | None = field(init=False, default=None)
 
@@ -69,6 +74,7 @@ class Asterisk:
         names = {
             "DIR": self.inside, "SIP_PORT": self.sip_port, "FALLBACK": f"{self.inside}/lib/fallback",
             "RTP_FIRST": first, "RTP_LAST": first + RTP_PORTS - 1,
+            "ARI_PORT": self.ari_port, "AMI_PORT": self.ami_port, "SECRET": self.secret,
         }
         for source in (*ETC.glob("*.conf"), *SHIPPED.glob("*.conf")):
             text = source.read_text()
