@@ -7,7 +7,7 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError, field_validator
 
 from voicebridge.conversation.agent import AgentSpec
+from voicebridge.targets import HandoffSettings, Target, named_by, target_problems
 
 DEFAULT_PORT = 9092
 ETC = Path("/etc/voicebridge")
@@ -83,6 +84,8 @@ class Config(_Strict):
     listen: Listen = Listen()
     engines: Engines = Engines()
     store: Store = Field(default_factory=lambda: Store())
+    targets: dict[str, Target] = Field(default_factory=dict)
+    handoff: HandoffSettings = HandoffSettings()
     default_agent: str = "demo"
     agents_dir: Path | None = None
 
@@ -146,12 +149,15 @@ def load(path: Path | None = None) -> Settings:
         config.listen.check_exposure("allow" in table.get("listen", {}))
     except ConfigError as error:
         raise ConfigError(f"{_place(path, text, ('listen', 'audiosocket'))}: {error}") from None
+    if problems := [f"{_place(path, text, loc)}: {problem}" for loc, problem in target_problems(config.targets)]:
+        raise ConfigError("\n".join(problems))
     agents = _embedded_agents()
     folder = path.parent / (config.agents_dir or "agents")
     if config.agents_dir is not None and not folder.is_dir():
         raise ConfigError(f"{_place(path, text, ('agents_dir',))}: agents_dir: there is no folder {folder}")
     for file in sorted(folder.glob("*.toml")):
         agent = load_agent(file)
+        _check_targets(agent, config.targets, file)
         agents[agent.name] = agent
     if config.default_agent not in agents:
         known = ", ".join(sorted(agents))
@@ -168,6 +174,19 @@ def load_agent(path: Path) -> AgentSpec:
     if problems:
         raise ConfigError("\n".join(problems))
     return agent
+
+
+def _check_targets(agent: AgentSpec, targets: Mapping[str, Target], file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    known = ", ".join(sorted(targets)) or "none is configured (voicebridge.toml, [targets.NAME])"
+    problems = [
+        f"{_place(file, text, loc)}: {loc[-1] if isinstance(loc[-1], str) else loc[0]}: "
+        f"{name!r} is none of the targets: {known}"
+        for loc, name in named_by(agent)
+        if name not in targets
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
 def _agent_problems(agent: AgentSpec) -> Iterator[tuple[tuple[int | str, ...], str]]:
