@@ -86,6 +86,9 @@ class Config(_Strict):
     store: Store = Field(default_factory=lambda: Store())
     targets: dict[str, Target] = Field(default_factory=dict)
     handoff: HandoffSettings = HandoffSettings()
+    tools: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Settings by entry point of `voicebridge.tools`; `fallbacks` likewise (`voicebridge plugins ls`)."""
+    fallbacks: dict[str, dict[str, Any]] = Field(default_factory=dict)
     default_agent: str = "demo"
     agents_dir: Path | None = None
 
