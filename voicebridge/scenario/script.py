@@ -28,7 +28,8 @@ A complete example (`desk.test.yaml`, beside the agent's `desk.toml`):
             expect: {tool: {name: book, arguments: {date: 2026-12-01}}, silence_ms: 1500}
           - interrupt: wait, how much is that  # said while the agent speaks, `after` seconds into its words
             after: 1.0
-          - keys: 0#                         # DTMF
+          - keys: 2#                         # DTMF
+            meanwhile: true                  # not when the agent has finished, but `after` seconds after the last step
           - after: 8                         # nothing is said for so long
             expect: {says: still there}
           - caller: a human please
@@ -131,6 +132,8 @@ class Step(_Strict):
     keys: str = Field(default="", pattern=r"^[0-9A-Da-d*#]*$")
     after: float = Field(default=0.0, ge=0, le=3600)
     hang_up: bool = False
+    meanwhile: bool = False
+    """Do not wait until the agent has finished: the step begins `after` seconds after the one before."""
     expect: Expect | None = None
 
     @model_validator(mode="after")
@@ -140,6 +143,8 @@ class Step(_Strict):
             raise ValueError(f"a step does one thing: {' and '.join(done)} are two steps")
         if self.wav is not None and (self.keys or self.hang_up):
             raise ValueError("wav is what the caller says: it does not go with keys or hang_up")
+        if self.meanwhile and self.action in ("interrupt", "wait", "nothing"):
+            raise ValueError("meanwhile goes with caller, wav, keys or hang_up")
         if self.action == "nothing" and self.expect is None:
             raise ValueError("an empty step: name caller, wav, keys, after, interrupt, hang_up or expect")
         return self
