@@ -32,6 +32,7 @@ from rich.progress import Progress
 from bench.machine import machine
 from bench.streams import STUCK_S, make_stream, play
 from voicebridge.audio.clock import Ticker
+from voicebridge.call.admission import Admission
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.registry import Registry
 from voicebridge.call.speech import Mouth
@@ -88,7 +89,7 @@ class StubLlm:
     async def prefill(self, messages: Sequence[Message]) -> None: ...
     def defer(self, deadline: float) -> None: ...
 
-    def session(self, *, agent: str) -> StubLlm:
+    def session(self, *, agent: str, tools: Sequence[ToolSpec] = ()) -> StubLlm:
         return self
 
     async def generate(
@@ -171,7 +172,8 @@ class World:
         self._mouth = Mouth(StubTts(), AGENT, folder / "cache")
         self._parts = Parts(AGENT, StubStt(), StubLlm(), self._mouth, RuleMatcher(AGENT, None))
         self.registry = Registry(
-            lambda leg: self._parts, self.ticker, self.store, max_calls=1000, record_audio=True, event_log=True
+            lambda leg, ticket: self._parts, self.ticker, self.store,
+            admission=Admission([AGENT.name], AGENT.name, max_calls=1000), record_audio=True, event_log=True,
         )
         self.server = AudioSocketServer(
             "127.0.0.1", 0, self.registry.accept, ticker=self.ticker,

@@ -18,6 +18,7 @@ from voicebridge.conversation.agent import AgentSpec
 from voicebridge.targets import HandoffSettings, Target, named_by, target_problems
 
 DEFAULT_PORT = 9092
+FASTAGI_PORT = 4573
 ETC = Path("/etc/voicebridge")
 
 
@@ -38,9 +39,19 @@ Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, PlainValidato
 
 
 class Listen(_Strict):
-    """Where PBXs connect. Beyond loopback only with an allow-list."""
+    """Where PBXs connect. Beyond loopback only with an allow-list.
+
+    `fastagi`: where Asterisk's dialplan asks for an agent before a call and for the outcome after it; "" switches it
+    off, None is the host of `audiosocket` at port 4573 (a free one where that has none of its own), given up where
+    somebody has it. `advertise`: the host by which PBXs reach this machine; "" is the address listened on, or where
+    that is all of them, the one by which the PBX came. `bare`: serve AudioSocket connections that no attach announced,
+    too, by the default agent.
+    """
 
     audiosocket: str = f"127.0.0.1:{DEFAULT_PORT}"
+    fastagi: str | None = None
+    advertise: str = ""
+    bare: bool = True
     allow: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
     handshake_s: float = Field(default=5.0, gt=0, le=60)
     max_calls: int = Field(default=50, ge=1)
@@ -51,14 +62,36 @@ class Listen(_Strict):
         split_address(value)
         return value
 
+    @field_validator("fastagi")
+    @classmethod
+    def _address_or_none(cls, value: str | None) -> str | None:
+        if value:
+            split_address(value)
+        return value
+
+    @field_validator("advertise")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[A-Za-z0-9.-]+|[0-9A-Fa-f:]+", value):
+            raise ValueError(f"{value!r} is not a host: write a name or an address, without a port")
+        return value
+
+    @property
+    def fastagi_address(self) -> tuple[str, int] | None:
+        """None where it is switched off."""
+        if self.fastagi is None:
+            host, port = split_address(self.audiosocket)
+            return host, FASTAGI_PORT if port else 0
+        return split_address(self.fastagi) if self.fastagi else None
+
     def check_exposure(self, given: bool) -> None:
         """Refuse to listen beyond loopback without an allow-list of the owner's own."""
-        host, _ = split_address(self.audiosocket)
-        if not given and not is_loopback(host):
-            raise ConfigError(
-                f"listen.audiosocket = {self.audiosocket!r} is reachable from outside: "
-                'name the PBXs that may connect, e.g. listen.allow = ["192.0.2.10/32"]'
-            )
+        for key, value in (("audiosocket", self.audiosocket), ("fastagi", self.fastagi)):
+            if value and not given and not is_loopback(split_address(value)[0]):
+                raise ConfigError(
+                    f"listen.{key} = {value!r} is reachable from outside: "
+                    'name the PBXs that may connect, e.g. listen.allow = ["192.0.2.10/32"]'
+                )
 
 
 class Engines(_Strict):
@@ -151,7 +184,8 @@ def load(path: Path | None = None) -> Settings:
     try:
         config.listen.check_exposure("allow" in table.get("listen", {}))
     except ConfigError as error:
-        raise ConfigError(f"{_place(path, text, ('listen', 'audiosocket'))}: {error}") from None
+        key = str(error).partition(" ")[0].removeprefix("listen.")
+        raise ConfigError(f"{_place(path, text, ('listen', key))}: {error}") from None
     if problems := [f"{_place(path, text, loc)}: {problem}" for loc, problem in target_problems(config.targets)]:
         raise ConfigError("\n".join(problems))
     agents = _embedded_agents()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import signal
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 from voicebridge import plugins
 from voicebridge.audio.clock import Ticker
+from voicebridge.call.admission import Admission, spec_for
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.registry import Registry
 from voicebridge.call.speech import Mouth
@@ -21,12 +23,16 @@ from voicebridge.conversation.agent import AgentSpec
 from voicebridge.engines.base import Embedder, LlmEngine, Message, SttEngine, TtsEngine
 from voicebridge.modelstore.catalogue import UnknownModel
 from voicebridge.pbx.asterisk.audiosocket import AudioSocketServer
+from voicebridge.pbx.asterisk.fastagi import Addresses, FastAgiServer, scripts
+from voicebridge.pbx.attach import Destination, Ticket
 from voicebridge.pbx.leg import MediaLeg
 from voicebridge.trace.store import CallStore
 
 log = logging.getLogger(__name__)
 
 PURGE_EVERY_S = 6 * 3600
+MAX_MOUTHS = 32
+"""Languages beside the agents' own, in all."""
 Progress = Callable[[str], None]
 
 
@@ -104,12 +110,20 @@ class Daemon:
             self._choose,
             self.ticker,
             self.store,
-            max_calls=config.listen.max_calls,
+            admission=Admission(
+                settings.agents,
+                config.default_agent,
+                max_calls=config.listen.max_calls,
+                targets={name: Destination(name, target.kind, target.dest) for name, target in config.targets.items()},
+                bare=config.listen.bare,
+            ),
             record_audio=config.store.record_audio,
             event_log=config.store.event_log,
         )
         self._parts: dict[str, Parts] = {}
+        self._mouths: dict[tuple[str, str], Mouth] = {}
         self._server: AudioSocketServer | None = None
+        self._agi: FastAgiServer | None = None
         self._stopping = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
         self._progress = progress or (lambda text: None)
@@ -119,6 +133,11 @@ class Daemon:
         """The port that is listened on (a free one where 0 was configured)."""
         assert self._server is not None
         return self._server.port
+
+    @property
+    def agi_port(self) -> int | None:
+        """The port of FastAGI; None where it is off."""
+        return self._agi.port if self._agi is not None else None
 
     async def start(self, *, ready_timeout_s: float = 60.0) -> None:
         """Up to the point where calls are answered. Raises ConfigError, PluginError, OSError."""
@@ -156,8 +175,27 @@ class Daemon:
         for parts in self._parts.values():
             parts.mouth.load()
 
-    def _choose(self, leg: MediaLeg) -> Parts | None:
-        return self._parts[self.settings.config.default_agent]
+    def _choose(self, leg: MediaLeg, ticket: Ticket | None) -> Parts | None:
+        if ticket is None:
+            return self._parts[self.settings.config.default_agent]
+        parts = self._parts[ticket.agent]
+        agent = spec_for(parts.agent, ticket.request)
+        return dataclasses.replace(parts, agent=agent, mouth=self._mouth(parts, agent))
+
+    def _mouth(self, parts: Parts, agent: AgentSpec) -> Mouth:
+        """The agent's own, or one that speaks the language which this call wants. Made once a language."""
+        if agent.language == parts.agent.language:
+            return parts.mouth
+        key = (agent.name, agent.language)
+        if key not in self._mouths and len(self._mouths) < MAX_MOUTHS:
+            lines = dataclasses.replace(parts.agent, language=agent.language)
+            self._mouths[key] = mouth = Mouth(self.engines.tts, lines, cache_dir())
+            self._keep(self._ready_mouth(mouth))
+        return self._mouths.get(key, parts.mouth)
+
+    async def _ready_mouth(self, mouth: Mouth) -> None:
+        await asyncio.to_thread(mouth.load)
+        await mouth.render()
 
     async def _listen(self) -> None:
         listen = self.settings.config.listen
@@ -175,7 +213,29 @@ class Daemon:
             await self._server.start()
         except OSError as error:
             raise ConfigError(f"listen.audiosocket = {listen.audiosocket}: {error.strerror}") from error
+        await self._listen_agi()
         log.info("listening audiosocket=%s:%d agents=%s", host, self.port, ",".join(self._parts))
+
+    async def _listen_agi(self) -> None:
+        listen = self.settings.config.listen
+        if (address := listen.fastagi_address) is None:
+            return
+        server = FastAgiServer(*address, scripts(self.registry, self._addresses), allow=listen.allow)
+        try:
+            await server.start()
+        except OSError as error:
+            where = f"listen.fastagi = {address[0]}:{address[1]}"
+            if listen.fastagi is not None:
+                raise ConfigError(f"{where}: {error.strerror}") from error
+            log.warning("%s: %s; off: the dialplan gets no agent from this daemon (another address?)", where, error)
+            return
+        self._agi = server
+        log.info("listening fastagi=%s:%d", address[0], server.port)
+
+    def _addresses(self) -> Addresses:
+        listen = self.settings.config.listen
+        host, _ = split_address(listen.audiosocket)
+        return Addresses(host, advertise=listen.advertise, media_port=self.port, agi_port=self.agi_port or 0)
 
     def _keep(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -215,6 +275,8 @@ class Daemon:
 
     async def close(self, *, drain_s: float = 0.0) -> None:
         await self.registry.drain(limit_s=drain_s)
+        if self._agi is not None:  # after the calls: their PBX asks for their outcome
+            await self._agi.stop()
         if self._server is not None:
             await self._server.stop()
         self.ticker.stop()

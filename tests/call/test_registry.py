@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 
 from voicebridge.audio.clock import Ticker
+from voicebridge.call.admission import Admission
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.registry import Registry
 from voicebridge.call.speech import Mouth
 from voicebridge.call.work import Parts
 from voicebridge.conversation.agent import AgentSpec, Rule
+from voicebridge.conversation.commands import EndCall
 from voicebridge.engines.base import Speech, Transcript, Voice
-from voicebridge.pbx.leg import LegListener
+from voicebridge.pbx.attach import AttachRequest, Destination, Ticket
+from voicebridge.pbx.leg import LegListener, MediaLeg
 from voicebridge.trace import eventlog
 from voicebridge.trace.store import CallStore
 
@@ -95,8 +98,14 @@ class House:
         self.parts: Parts | None = Parts(AGENT, Mute(), None, Mouth(Buzzer(), AGENT, folder / "cache"),
                                          RuleMatcher(AGENT, None))
         self.records: list[dict[str, Any]] = []
-        self.registry = Registry(lambda leg: self.parts, self.ticker, self.store, **{"max_calls": 3, **options})
+        self.admission = Admission([AGENT.name], AGENT.name, max_calls=3)
+        self.tickets: list[Ticket | None] = []
+        self.registry = Registry(self.choose, self.ticker, self.store, admission=self.admission, **options)
         self.registry.on_record = lambda record: self.records.append(dict(record))
+
+    def choose(self, leg: MediaLeg, ticket: Ticket | None) -> Parts | None:
+        self.tickets.append(ticket)
+        return self.parts
 
     def call(self, leg: Leg) -> Leg | None:
         """A leg that was answered, or None."""
@@ -218,3 +227,46 @@ async def test_the_log_tells_ids_and_numbers_and_nothing_said(house, caplog):
     await until(lambda: house.records)
     assert f"call={leg.call_id} ended by=dropped outcome=hangup" in caplog.text
     assert "Hello" not in caplog.text
+
+
+# ---- what a PBX asks before and after the audio
+
+
+async def test_a_ticket_leads_to_its_call_and_the_end_is_told_once_it_has_come(house):
+    ticket = house.registry.attach(AttachRequest(caller="4711", dialled="100", unique_id="1.2"))
+    leg = house.call(Leg(ticket.call_id))
+    assert house.tickets == [ticket]
+    asked = asyncio.create_task(house.registry.outcome(ticket.call_id))
+    await asyncio.sleep(0.05)
+    leg.listener.on_dtmf("9")
+    end = await asked
+    assert (end.result, end.reason) == ("HANGUP", "rule_bye")
+    record = house.records[0]
+    assert (record["caller"], record["dialled"], record["unique_id"]) == ("4711", "100", "1.2")
+    assert await house.registry.outcome(ticket.call_id) == end
+
+
+async def test_a_transfer_leads_to_a_configured_target_only(tmp_path):
+    house = House(tmp_path)
+    desk = Destination("desk", "queue", "front")
+    house.admission = Admission([AGENT.name], AGENT.name, max_calls=3, targets={"desk": desk})
+    house.registry._admission = house.admission
+    found = []
+    for target in ("desk", "0900123"):
+        leg = house.call(Leg(house.registry.attach(AttachRequest()).call_id))
+        leg.listener.summary = "wants a human"
+        leg.listener._end(EndCall("transfer", "asked", target))
+        found.append(await house.registry.outcome(leg.call_id))
+    assert [(end.result, end.target.dest, end.summary) for end in found] == [
+        ("TRANSFER", "front", "wants a human"), ("FALLBACK", "", "wants a human"),
+    ]
+
+
+async def test_a_call_that_does_not_end_is_given_to_the_fallback(house, monkeypatch):
+    monkeypatch.setattr("voicebridge.call.registry.ENDING_S", 0.1)
+    leg = house.call(Leg())
+    end = await house.registry.outcome(leg.call_id)
+    assert (end.result, end.reason) == ("FALLBACK", "still_running")
+    assert len(house.registry) == 1
+    end = await house.registry.outcome(uuid.uuid4())
+    assert (end.result, end.reason) == ("FALLBACK", "unknown_call")

@@ -16,7 +16,7 @@ from uuid import UUID
 from tests.pbx.process import end, kill_session, tied
 from voicebridge.audio.pcm import samples
 
-READY = re.compile(r"ready\. AudioSocket on 127\.0\.0\.1:(\d+),")
+READY = re.compile(r"ready\. AudioSocket on 127\.0\.0\.1:(\d+),(?: FastAGI on 127\.0\.0\.1:(\d+),)?")
 READY_S = 90.0
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = """\

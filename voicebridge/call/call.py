@@ -21,6 +21,7 @@ from voicebridge.call.work import Parts, Work
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
 from voicebridge.conversation.core import Conversation
+from voicebridge.pbx.attach import AttachRequest, Ticket
 from voicebridge.pbx.leg import MediaLeg
 from voicebridge.trace import eventlog
 from voicebridge.trace.timeline import Timeline
@@ -48,8 +49,11 @@ class Call:
         finished: Callable[[Call], None],
         recorder: Callable[[int], Recorder | None] = lambda rate: None,
         keep_events: bool = False,
+        ticket: Ticket | None = None,
     ) -> None:
         self.leg = leg
+        self.request = ticket.request if ticket is not None else AttachRequest()
+        """What the PBX told of the call beforehand: the caller's number, what he dialled."""
         self.id = str(leg.call_id)
         self.parts = parts
         self.began_at = time.time()
@@ -57,6 +61,8 @@ class Call:
         self.timeline = Timeline()
         self.ending: cmd.EndCall | None = None
         """How the agent (or an administrator) ended the call; None where the caller or the PBX did."""
+        self.summary = ""
+        """One line for the human who takes the caller."""
         self._finished = finished
         self._make_recorder = recorder
         context = parts.llm.context_tokens if parts.llm is not None else 2048
@@ -254,6 +260,9 @@ class Call:
             "call_id": self.id,
             "agent": self.parts.agent.name,
             "peer": self.leg.peer,
+            "caller": self.request.caller,
+            "dialled": self.request.dialled,
+            "unique_id": self.request.unique_id,
             "began_at": self.began_at,
             "seconds": round(time.monotonic() - self.zero, 3),
             "rate": self._rate,

@@ -5,46 +5,56 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
+from uuid import UUID
 
 from voicebridge.audio.clock import Ticker
 from voicebridge.audio.recording import Recorder
+from voicebridge.call.admission import Admission, Turned
 from voicebridge.call.call import Call
 from voicebridge.call.work import Parts
+from voicebridge.pbx.attach import AttachRequest, CallEnd, Refused, Ticket
 from voicebridge.pbx.leg import LegListener, MediaLeg
 from voicebridge.trace.store import CallStore
 
 log = logging.getLogger(__name__)
 
 
-class Chooser(Protocol):
-    """Which agent answers a leg; None refuses the call."""
+ENDING_S = 1.0
+"""A call whose PBX asks how it ended may take so long to end."""
+ASK_EVERY_S = 0.02
 
-    def __call__(self, leg: MediaLeg) -> Parts | None: ...
+
+class Chooser(Protocol):
+    """Which agent answers a leg, by its ticket or without one; None refuses the call."""
+
+    def __call__(self, leg: MediaLeg, ticket: Ticket | None) -> Parts | None: ...
 
 
 class Registry:
+    """`admission` is told by the PBX's attach what comes (`pbx.attach.FrontDesk`), by `accept` what has come."""
+
     def __init__(
         self,
         choose: Chooser,
         ticker: Ticker,
         store: CallStore,
         *,
-        max_calls: int,
+        admission: Admission,
         record_audio: bool = False,
         event_log: bool = False,
     ) -> None:
         self._choose = choose
         self._ticker = ticker
         self._store = store
-        self._max_calls = max_calls
+        self._admission = admission
         self._record_audio = record_audio
         self._event_log = event_log
         self._calls: dict[str, Call] = {}
         self._tickets: dict[str, int] = {}
         self._writes: set[asyncio.Task[None]] = set()
-        self._draining = False
         self._idle = asyncio.Event()
         self.on_record: Callable[[Mapping[str, object]], None] = lambda record: None
 
@@ -54,16 +64,19 @@ class Registry:
     def accept(self, leg: MediaLeg) -> LegListener | None:
         """Answer a leg with a new call; None where it must be refused (its PBX goes on with the fallback)."""
         call_id = str(leg.call_id)
-        if self._draining or len(self._calls) >= self._max_calls:
-            log.warning("call=%s peer=%s refused: %d calls of %d", call_id, leg.peer, len(self), self._max_calls)
+        admitted = self._admission.redeem(leg.call_id, time.monotonic())
+        if isinstance(admitted, Turned):
+            log.warning("call=%s peer=%s refused: %s", call_id, leg.peer, admitted.why)
             return None
-        if call_id in self._calls:
-            log.warning("call=%s peer=%s refused: a call of this id is already here", call_id, leg.peer)
-            return None
-        parts = self._choose(leg)
+        ticket = admitted if isinstance(admitted, Ticket) else None
+        parts = self._choose(leg, ticket)
         if parts is None:
+            self._admission.ended(leg.call_id, None, "no_agent", time.monotonic())
             return None
-        call = Call(leg, parts, finished=self._finished, recorder=self._recorder(call_id), keep_events=self._event_log)
+        call = Call(
+            leg, parts, finished=self._finished, recorder=self._recorder(call_id), keep_events=self._event_log,
+            ticket=ticket,
+        )  # fmt: skip
         self._calls[call_id] = call
         self._tickets[call_id] = self._ticker.add(call.tick)
         log.info("call=%s peer=%s agent=%s accepted", call_id, leg.peer, parts.agent.name)
@@ -83,6 +96,9 @@ class Registry:
         if not self._calls:
             self._idle.set()
         record = call.record()
+        self._admission.ended(
+            call.leg.call_id, call.ending, str(record["ended_by"]), time.monotonic(), summary=call.summary
+        )
         log.info(
             "call=%s ended by=%s outcome=%s seconds=%.1f turns=%d",
             call.id, record["ended_by"], record["outcome"], record["seconds"], len(record["turns"]),
@@ -94,6 +110,23 @@ class Registry:
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
+    # ---- what a PBX asks before and after the audio
+
+    def attach(self, request: AttachRequest) -> Ticket | Refused:
+        return self._admission.attach(request, time.monotonic())
+
+    async def outcome(self, call_id: UUID) -> CallEnd:
+        until = time.monotonic() + ENDING_S
+        while (end := self._admission.outcome(call_id, time.monotonic())) is None:
+            if not self._admission.is_running(call_id):
+                return self._admission.lost(call_id, "unknown_call")
+            if time.monotonic() > until:
+                return self._admission.lost(call_id, "still_running")
+            await asyncio.sleep(ASK_EVERY_S)
+        return end
+
+    # ---- the end of the day
+
     async def _empty_within(self, limit_s: float) -> bool:
         self._idle.clear()
         if self._calls:
@@ -103,7 +136,7 @@ class Registry:
 
     async def drain(self, *, limit_s: float) -> None:
         """No new calls; wait for the running ones, then end them into their fallback."""
-        self._draining = True
+        self._admission.draining = True
         if not await self._empty_within(limit_s):
             for call in list(self._calls.values()):
                 call.end("fallback", "shutdown")

@@ -210,6 +210,17 @@ class AudioSocketLeg(asyncio.Protocol):
             listener.on_closed(reason)
 
 
+def admitted(host: str, allow: Iterable[Network]) -> bool:
+    """Whether a peer's address is in the allow-list."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in allow)
+
+
 def _address_text(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -276,13 +287,7 @@ class AudioSocketServer:
         """Whether a connection from there may be served."""
         if self._stopping or len(self._legs) >= self._max:
             return False
-        try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self._allow)
+        return admitted(host, self._allow)
 
     def opened(self, leg: AudioSocketLeg) -> None:
         self._legs.add(leg)

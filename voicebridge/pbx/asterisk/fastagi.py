@@ -1,0 +1,234 @@
+"""Asterisk's FastAGI, server side: the scripts `attach` (before a call's audio) and `outcome` (after it).
+
+The dialplan (dialplan/asterisk/voicebridge.conf) asks, this answers by setting channel variables. A script that fails
+sets nothing: the dialplan has set VB_STATUS and VB_RESULT to FALLBACK before it asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Final
+from uuid import UUID
+
+from voicebridge.pbx.asterisk.audiosocket import Network, admitted
+from voicebridge.pbx.asterisk.variables import end_variables, read_request, ticket_variables
+from voicebridge.pbx.attach import FrontDesk, Refused
+from voicebridge.protocol import agi
+
+log = logging.getLogger(__name__)
+
+HELLO_S = 3.0
+"""So long a connection may take to say what it wants."""
+SCRIPT_S = 5.0
+"""So long a script may take in all: a caller waits, in silence."""
+CLOSE_S = 1.0
+MAX_CONNECTIONS = 256
+READ_BYTES = 4_096
+WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - not bound here
+
+
+class Gone(Exception):
+    """The peer closed the connection, or did not answer a command as it must."""
+
+
+class Session:
+    """One connection whose environment has come: asks for variables and sets them, one command at a time."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._wire = agi.AgiConnection()
+        self.environment = agi.Environment({})
+        self.hung_up = False
+
+    @property
+    def own_host(self) -> str:
+        """The address of ours by which the peer came."""
+        return str(self._writer.get_extra_info("sockname")[0])
+
+    async def open(self) -> None:
+        """Raises Gone and agi.RemoteProtocolError."""
+        event = await self._event()
+        if not isinstance(event, agi.Environment):
+            raise Gone("no environment")
+        self.environment = event
+
+    async def get(self, name: str) -> str:
+        """A channel variable; "" where there is none."""
+        reply = await self._ask(agi.get_variable(name))
+        return reply.value or ""
+
+    async def set(self, name: str, value: str) -> None:
+        """A channel variable; `value` must be clean (protocol.variables), or ours."""
+        reply = await self._ask(agi.set_variable(name, value))
+        if not reply.ok:
+            raise Gone(f"SET VARIABLE {name}: {reply.code}")
+
+    async def _ask(self, command: bytes) -> agi.Reply:
+        self._writer.write(self._wire.command(command))
+        await self._writer.drain()
+        while not isinstance(event := await self._event(), agi.Reply):
+            self.hung_up = True
+        return event
+
+    async def _event(self) -> agi.Event:
+        while (event := self._wire.next_event()) is agi.NEED_DATA:
+            data = await self._reader.read(READ_BYTES)
+            if not data:
+                raise Gone("closed by the peer")
+            self._wire.feed(data)
+        return event
+
+
+Script = Callable[[Session], Awaitable[None]]
+
+
+class FastAgiServer:
+    """Takes FastAGI connections from allowed addresses and runs one script on each."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        scripts: Mapping[str, Script],
+        *,
+        allow: Iterable[Network],
+        hello_s: float = HELLO_S,
+        script_s: float = SCRIPT_S,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        self._host, self._wanted_port = host, port
+        self._scripts = dict(scripts)
+        self._allow = tuple(allow)
+        self._hello_s, self._script_s = hello_s, script_s
+        self._max = max_connections
+        self._server: asyncio.Server | None = None
+        self._running: set[asyncio.Task[None]] = set()
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    async def start(self) -> None:
+        """Raises OSError where the address cannot be had."""
+        self._server = await asyncio.start_server(
+            self._connected, self._host, self._wanted_port, limit=agi.MAX_LINE, backlog=256
+        )
+
+    async def stop(self) -> None:
+        """Scripts that run may come to their end within a second."""
+        if self._server is not None:
+            self._server.close()
+        running = list(self._running)
+        if running:
+            _, late = await asyncio.wait(running, timeout=CLOSE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        name = writer.get_extra_info("peername")
+        host = name[0] if name else ""
+        if not admitted(host, self._allow) or len(self._running) >= self._max:
+            log.warning("agi peer=%s refused: not in the allow-list, or too many connections", host)
+            writer.transport.abort()
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer, host))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str) -> None:
+        session = Session(reader, writer)
+        try:
+            async with asyncio.timeout(self._hello_s):
+                await session.open()
+            script = self._scripts.get(session.environment.script)
+            if script is None:
+                log.warning("agi peer=%s refused: it asked for none of %s", peer, ", ".join(self._scripts))
+            else:
+                async with asyncio.timeout(self._script_s):
+                    await script(session)
+        except TimeoutError:
+            log.warning("agi peer=%s closed: too slow", peer)
+        except (Gone, agi.ProtocolError, OSError) as error:
+            log.warning("agi peer=%s closed: %s", peer, error)
+        except Exception:  # a script's own fault must not be the end of the listener; the dialplan has its fallback
+            log.exception("agi peer=%s: a script failed", peer)
+        finally:
+            await _closed(writer)
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    """Close; a peer that does not read what we owe it is aborted."""
+    writer.close()
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await writer.wait_closed()
+    except (TimeoutError, OSError):
+        writer.transport.abort()
+
+
+class Addresses:
+    """What is told to the PBX: where to bring the audio (VB_MEDIA) and where to ask for the outcome (VB_NODE)."""
+
+    def __init__(self, host: str, *, advertise: str, media_port: int, agi_port: int) -> None:
+        self._host = advertise or ("" if host in WILDCARDS else host)
+        self._media_port, self._agi_port = media_port, agi_port
+
+    def media(self, own_host: str) -> str:
+        return _joined(self._host or own_host, self._media_port)
+
+    def node(self, own_host: str) -> str:
+        return _joined(self._host or own_host, self._agi_port)
+
+
+def _joined(host: str, port: int) -> str:
+    host = host.partition("%")[0].removeprefix("::ffff:")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def scripts(desk: FrontDesk, addresses: Callable[[], Addresses]) -> dict[str, Script]:
+    """`attach` and `outcome`, the way the shipped dialplan asks for them."""
+
+    async def attach(session: Session) -> None:
+        env = session.environment
+        request = dataclasses.replace(
+            await read_request(session.get),
+            caller=env.get("callerid"), caller_name=env.get("calleridname"), dialled=env.get("dnid"),
+            channel=env.get("channel"), unique_id=env.get("uniqueid"),
+        )  # fmt: skip
+        if session.hung_up:
+            log.info("attach channel=%s: hung up meanwhile", request.channel)
+            return
+        answer = desk.attach(request)
+        if isinstance(answer, Refused):
+            log.warning("attach channel=%s refused: %s", request.channel, answer.reason)
+            await session.set("VB_STATUS", answer.reason)
+            return
+        log.info("call=%s channel=%s agent=%s expected", answer.call_id, request.channel, answer.agent)
+        if request.fallback and not answer.fallback.name:
+            log.warning("call=%s VB_FALLBACK names none of the configured targets", answer.call_id)
+        where, own = addresses(), session.own_host
+        await _set_all(session, ticket_variables(answer, media=where.media(own), node=where.node(own)))
+
+    async def outcome(session: Session) -> None:
+        try:
+            call_id = UUID(await session.get("VB_CALL"))
+        except ValueError:
+            raise Gone("outcome without a UUID in VB_CALL") from None
+        end = await desk.outcome(call_id)
+        log.info("call=%s outcome told: %s %s", call_id, end.result, end.target.name or "-")
+        await _set_all(session, end_variables(call_id, end))
+
+    return {"attach": attach, "outcome": outcome}
+
+
+async def _set_all(session: Session, variables: Mapping[str, str]) -> None:
+    for name, value in variables.items():
+        await session.set(name, value)
