@@ -12,6 +12,8 @@ from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import AgentSpec, Limits, Lines, Rule
 from voicebridge.conversation.core import Conversation
+from voicebridge.conversation.form import Understood
+from voicebridge.conversation.toolspec import ToolCall
 
 WORD_S = 0.25
 
@@ -62,7 +64,16 @@ class Stage:
     llm: Engine = field(default_factory=lambda: Engine(0.10))
     tts: Engine = field(default_factory=lambda: Engine(0.02))
     sure: bool = True
-    answer: Callable[[cmd.Generate], list[str]] = lambda _: ["Sure, ", "we can do that for you.", " Anything else?"]
+    answer: Callable[[cmd.Generate], list[str | ToolCall]] = lambda _: [
+        "Sure, ", "we can do that for you.", " Anything else?"
+    ]
+    tool: Callable[[cmd.RunTool], list[tuple[float, ev.Event]]] = lambda wanted: [(0.1, ev.ToolDone(wanted.run, True))]
+    """What a tool does: events, each so many seconds after it was begun."""
+    human: Callable[[cmd.HandOff], list[tuple[float, ev.Event]]] = lambda wanted: [
+        (0.0, ev.HandoffUpdate(wanted.handoff, "go", wanted.target))
+    ]
+    parse: Callable[[cmd.Parse], Understood] = lambda _: Understood()
+    score: float = 0.7
 
     def __post_init__(self) -> None:
         self.core = Conversation(self.agent)
@@ -73,6 +84,7 @@ class Stage:
         self._order = itertools.count()
         self._timers: dict[str, int] = {}
         self._cancelled: set[int] = set()
+        self._stopped: set[int] = set()
         self._made: dict[int, cmd.Synthesize] = {}
         self._queue: list[cmd.Synthesize] = []
         self.playing: Playing | None = None
@@ -166,7 +178,17 @@ class Stage:
             case cmd.Match():
                 known = {example: rule.name for rule in self.agent.rules for example in rule.examples}
                 self._later(0.01, ev.RuleMatched(command.request, known.get(command.text.lower().strip(" .?!")),
-                                                sure=self.sure))
+                                                self.score, sure=self.sure))
+            case cmd.Parse():
+                self._later(0.01, ev.Parsed(command.request, self.parse(command)))
+            case cmd.RunTool():
+                for delay, event in self.tool(command):
+                    self._later(delay, event, lambda: command.run not in self._stopped)
+            case cmd.CancelTool():
+                self._stopped.add(command.run)
+            case cmd.HandOff():
+                for delay, event in self.human(command):
+                    self._later(delay, event)
             case cmd.Generate():
                 self._generate(command)
             case cmd.CancelGeneration():
@@ -199,8 +221,10 @@ class Stage:
         if self.llm.fails:
             self._later(self.llm.delay, ev.ModelFailed(number, self.llm.fails), valid)
             return
-        for index, text in enumerate(self.answer(wanted), 1):
-            self._later(self.llm.delay * index, ev.ModelText(number, text), valid)
+        for index, made in enumerate(self.answer(wanted), 1):
+            called = isinstance(made, ToolCall)
+            told = ev.ModelCall(number, made.tool, made.arguments) if called else ev.ModelText(number, made)
+            self._later(self.llm.delay * index, told, valid)
         self._later(self.llm.delay * (index + 1), ev.ModelDone(number), valid)
 
     _sound: list[tuple[float, float]] = field(default_factory=list)

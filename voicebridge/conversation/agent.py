@@ -79,6 +79,11 @@ class Lines:
     give_up: str = "I'm sorry, I did not get that. I will put you through to a colleague."
     repeat: tuple[str, ...] = ("Sorry, I did not get that.",)
     yes_or_no: str = "Please say yes or no."
+    go_ahead: str = "Shall I go ahead?"
+    """Asked before a consequential tool that has no question of its own."""
+    done: str = "That's done."
+    go_on: str = "Yes, go on."
+    """Said when only the first digits or letters came."""
     what_instead: str = "What should I change?"
 
 
@@ -90,6 +95,8 @@ class Limits:
     played when `endpoint_s` have passed without speech (`endpoint_unsure_s` when no rule is sure to be meant: he may
     not have come to the point yet; `endpoint_open_s` when the words so far cannot be the end of a sentence). A caller
     who goes on within `go_on_s` of an answer's beginning had not finished: what he said before belongs to it.
+    Where digits or letters were asked for, the endpoint is `endpoint_spelled_s`.
+    A caller who waits for a human hears a line every `hold_every_s`, and is given up to the fallback after `ring_s`.
     A running tool is covered by a filler after `tool_cover_s` of silence; one that has told nothing for `tool_s` is
     given up (its runner has deadlines of its own). Keys are complete `key_gap_s` after the last and `keys_s` after the
     first. After so many `misunderstandings` in a row the caller goes to a human. `tool_steps`: so many tools a
@@ -112,6 +119,9 @@ class Limits:
     answer_s: float = 5.0
     tool_cover_s: float = 0.7
     tool_s: float = 30.0
+    endpoint_spelled_s: float = 1.1
+    hold_every_s: float = 8.0
+    ring_s: float = 120.0
     key_gap_s: float = 3.0
     keys_s: float = 15.0
     misunderstandings: int = 3
@@ -171,13 +181,20 @@ class AgentSpec:
             parts.append("Facts:\n" + "\n".join(f"- {fact}" for fact in self.facts))
         return "\n\n".join(part for part in parts if part)
 
+    def call_prompt(self) -> str:
+        """The system prompt with what is true of this call alone, behind what all calls share."""
+        if not self.call_facts:
+            return self.system_prompt()
+        facts = "This call:\n" + "\n".join(f"- {fact}" for fact in self.call_facts)
+        return f"{self.system_prompt()}\n\n{facts}".strip()
+
     def fixed_lines(self) -> tuple[str, ...]:
         """Every text the agent can say without a model, for rendering ahead."""
         said = [self.greeting, *self.lines.fillers, *self.lines.no_input, self.lines.no_input_end]
         lines = self.lines
         said += [*lines.unknown, lines.perhaps, lines.trouble, lines.too_long, *lines.still, *lines.tool_failed]
         said += [lines.anything_else, lines.connecting, lines.nobody_there, lines.returned, *lines.hold, lines.give_up]
-        said += [*lines.repeat, lines.yes_or_no, lines.what_instead]
+        said += [*lines.repeat, lines.yes_or_no, lines.what_instead, lines.go_ahead, lines.done, lines.go_on]
         for rule in self.rules:
             said += rule.say
         for form in self.forms:

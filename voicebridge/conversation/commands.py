@@ -68,6 +68,8 @@ class Parse:
     form: str
     asked: str
     text: str
+    keys: bool = False
+    """`text` is what the caller keyed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,6 @@ class HandOff:
     handoff: int
     target: str
     reason: str
-    summary: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,6 @@ class EndCall:
     outcome: Outcome
     reason: str
     target: str = ""
-    summary: str = ""
 
 
 Command = (

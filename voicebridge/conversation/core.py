@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from voicebridge.conversation import events as ev
-from voicebridge.conversation.agent import AgentSpec
+from voicebridge.conversation.agent import AgentSpec, Rule
 from voicebridge.conversation.backchannel import is_backchannel, is_noise, words
 from voicebridge.conversation.commands import (
+    ChatMessage,
     Command,
     Listen,
     PausePlayout,
@@ -25,22 +26,22 @@ from voicebridge.conversation.commands import (
     WarmModel,
 )
 from voicebridge.conversation.endpointing import looks_open
-from voicebridge.conversation.replies import Replies
+from voicebridge.conversation.forms import Forms
 from voicebridge.conversation.state import Agent, Caller, Move
 
+KEY_0 = Rule("key_0", dtmf="0", action="handoff")
+"""The key for a human, everywhere and unless the agent has another use for it."""
 SUSPENDED_FOR_S = 0.25
 """A draft survives a sound of the caller's of up to this length: most are breaths."""
 
 
-class Conversation(Replies):
+class Conversation(Forms):
     """One call's conversation. `now` is any clock that only goes forward, in seconds."""
 
     def __init__(self, agent: AgentSpec, *, context_tokens: int = 2048) -> None:
         super().__init__(agent, context_tokens=context_tokens)
-        self._caller = Caller.SILENT
         self._request: int | None = None
         self._purpose: Purpose = "final"
-        self._last_voice = 0.0
         self._voice_began = 0.0
         self._voiced = 0.0
         self._endpoint_s = agent.limits.endpoint_s
@@ -55,6 +56,11 @@ class Conversation(Replies):
             ev.ModelText: self._on_model_text,
             ev.ModelDone: self._on_model_done,
             ev.ModelFailed: self._on_model_failed,
+            ev.ModelCall: self._on_model_call,
+            ev.Parsed: self._on_parsed,
+            ev.ToolProgress: self._on_tool_progress,
+            ev.ToolDone: self._on_tool_done,
+            ev.HandoffUpdate: self._on_handoff_update,
             ev.SegmentReady: self._on_segment_ready,
             ev.SegmentFailed: self._on_segment_failed,
             ev.PlaybackStarted: self._on_playback_started,
@@ -75,6 +81,8 @@ class Conversation(Replies):
             "stuck": self._stuck,
             "no_input": self._no_input,
             "call_length": self._too_long,
+            "key_gap": self._keys_complete,
+            "keys": self._keys_complete,
         }
 
     @property
@@ -92,7 +100,8 @@ class Conversation(Replies):
     # ---- the beginning and the end
 
     def _on_call_started(self, _: ev.CallStarted) -> None:
-        self._do(WarmModel(self.history.system()))
+        if prompt := self.agent.system_prompt():
+            self._do(WarmModel((ChatMessage("system", prompt),)))
         self._do(SetTimer("call_length", self._now + self._limits.call_s))
         if self.agent.greeting:
             self._greet()
@@ -128,6 +137,8 @@ class Conversation(Replies):
         if reply is not None and not self._open:
             self._drop_reply()  # a greeting that was not ready yet
         elif reply is not None:
+            if reply.committed:
+                self._taken_back(reply)
             reply.suspended, reply.committed = True, False
             self._do(SetTimer("discard", self._now + SUSPENDED_FOR_S))
         if self._agent is Agent.THINKING:
@@ -159,7 +170,7 @@ class Conversation(Replies):
             self._await_caller()
             return
         self._do(SetTimer("speculate", max(self._now, self._last_voice + self._limits.speculate_s)))
-        self._endpoint_s = self._limits.endpoint_s
+        self._endpoint_s = self._limits.endpoint_spelled_s if self._spelling() else self._limits.endpoint_s
         self._do(SetTimer("endpoint", max(self._now, self._last_voice + self._endpoint_s)))
 
     def _speculate(self) -> None:
@@ -238,10 +249,17 @@ class Conversation(Replies):
             self._wait_longer(self._limits.endpoint_open_s)
 
     def _on_rule_matched(self, event: ev.RuleMatched) -> None:
-        mine = self._reply is not None and self._reply.match == event.request
+        mine = self._reply is not None and self._reply.match == event.request and self._reply.form is None
         if mine and (event.rule is None or not event.sure):
             self._wait_longer(self._limits.endpoint_unsure_s)
         super()._on_rule_matched(event)
+
+    def _on_parsed(self, event: ev.Parsed) -> None:
+        said = event.understood
+        mine = self._reply is not None and self._reply.parse == event.request
+        if mine and self._form is not None and not (said.values or said.answer or said.cancel):
+            self._wait_longer(self._limits.endpoint_unsure_s)
+        super()._on_parsed(event)
 
     def _wait_longer(self, endpoint_s: float) -> None:
         """He may go on: the endpoint comes so long after his last voice, if it has not come yet, and never sooner."""
@@ -333,7 +351,12 @@ class Conversation(Replies):
     # ---- keys and timers
 
     def _on_dtmf(self, event: ev.Dtmf) -> None:
+        leaving = self._ending is not None and self._ending.reason != "no_input"
+        if leaving or self._takes_key(event.digit):
+            return
         rule = next((rule for rule in self.agent.rules if rule.dtmf == event.digit), None)
+        if rule is None and event.digit == "0":
+            rule = KEY_0
         if rule is None:
             if self._agent is Agent.IDLE and self._caller is Caller.SILENT:
                 self._await_caller()

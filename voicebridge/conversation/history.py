@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from voicebridge.conversation.commands import ChatMessage
@@ -18,11 +19,13 @@ def estimate_tokens(messages: tuple[ChatMessage, ...]) -> int:
 
 @dataclass
 class Exchange:
-    """One turn: what the caller said and, piece by piece, what of the answer he heard."""
+    """One turn: what the caller said, what tools did, and, piece by piece, what of the answer he heard."""
 
     turn: int
     caller: str = ""
     heard: list[str] = field(default_factory=list)
+    steps: list[ChatMessage] = field(default_factory=list)
+    """What tools were asked for and what they gave, between the caller's words and ours."""
 
     def agent(self) -> str:
         return " ".join(piece.strip() for piece in self.heard if piece.strip())
@@ -53,23 +56,30 @@ class History:
     def system(self) -> tuple[ChatMessage, ...]:
         return (self._system,) if self._system.text else ()
 
-    def messages(self, caller_now: str = "", answer_so_far: str = "") -> tuple[ChatMessage, ...]:
-        """The prompt; `caller_now` is the utterance to answer, `answer_so_far` the answer to go on with."""
+    def messages(
+        self, caller_now: str = "", answer_so_far: str = "", steps: Sequence[ChatMessage] = (), turn: int | None = None
+    ) -> tuple[ChatMessage, ...]:
+        """The prompt; `caller_now` is the utterance to answer, `steps` what tools did about it, `answer_so_far` the
+        answer to go on with. `turn` is the turn of these: what is known of it already is not told twice."""
         tail = [ChatMessage("user", caller_now)] if caller_now else []
+        tail += steps
         if answer_so_far:
             tail.append(ChatMessage("assistant", answer_so_far))
         while True:
-            made = self.system() + tuple(self._said()) + tuple(tail)
+            made = self.system() + tuple(self._said(turn)) + tuple(tail)
             left = len(self.exchanges) - self._first
             if left <= 1 or estimate_tokens(made) <= self._room:
                 return made
             self._first += max(1, left // 2)
 
-    def _said(self) -> list[ChatMessage]:
+    def _said(self, without: int | None) -> list[ChatMessage]:
         said: list[ChatMessage] = []
         for exchange in self.exchanges[self._first :]:
+            if exchange.turn == without:
+                continue
             if exchange.caller:
                 said.append(ChatMessage("user", exchange.caller))
+            said += exchange.steps
             if answer := exchange.agent():
                 said.append(ChatMessage("assistant", answer))
         return said

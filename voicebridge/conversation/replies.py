@@ -11,6 +11,7 @@ from voicebridge.conversation.clauses import Clause
 from voicebridge.conversation.commands import EndCall, FlushPlayout, Generate, Match, SegmentKind
 from voicebridge.conversation.speaking import Speaking
 from voicebridge.conversation.state import Agent, Move, Reply
+from voicebridge.conversation.toolspec import ToolSpec
 
 MODEL_ATTEMPTS = 3
 NEXT_CLAUSE_S = 2.0
@@ -43,6 +44,10 @@ class Replies(Speaking):
         if reply is None or reply.match != event.request:
             return
         reply.match = None
+        self._answer(reply, event)
+
+    def _answer(self, reply: Reply, event: ev.RuleMatched) -> None:
+        """Draft the answer that a rule has, or what is said where none has one."""
         rule = next((rule for rule in self.agent.rules if rule.name == event.rule), None)
         if rule is None:
             self._answer_freely(reply)
@@ -55,6 +60,10 @@ class Replies(Speaking):
         else:
             self._answer_by_rule(reply, rule)
         self._give_ready()
+
+    def _tools_for_model(self, reply: Reply) -> tuple[ToolSpec, ...]:
+        """What the model may want run. `acting` knows."""
+        return ()
 
     def _answer_perhaps(self, reply: Reply, rule: Rule) -> None:
         """Near a rule, but not near enough: no more than its words, and not as if they were the answer."""
@@ -69,7 +78,7 @@ class Replies(Speaking):
     def _answer_by_rule(self, reply: Reply, rule: Rule) -> None:
         reply.source, reply.rule, reply.complete = "rule", rule, True
         if rule.say:
-            kind: SegmentKind = "answer" if rule.action == "say" else "goodbye"
+            kind: SegmentKind = "goodbye" if rule.action in ("end_call", "fallback") else "answer"
             self._add(reply, kind, self._phrase(f"rule {rule.name}", rule.say), deadline=self._answer_deadline())
 
     def _answer_key(self, rule: Rule) -> None:
@@ -87,7 +96,7 @@ class Replies(Speaking):
             self._answer_unknown(reply)
 
     def _answer_unknown(self, reply: Reply) -> None:
-        reply.source, reply.complete = "line", True
+        reply.source, reply.complete, reply.lost = "line", True, True
         line = self._phrase("unknown", self.agent.lines.unknown)
         self._add(reply, "answer", line, deadline=self._answer_deadline())
 
@@ -104,10 +113,16 @@ class Replies(Speaking):
             Generate(
                 reply.generation,
                 reply.turn,
-                self.history.messages(caller_now=reply.caller_text, answer_so_far=reply.model_text),
+                self.history.messages(
+                    reply.caller_text,
+                    reply.model_text,
+                    steps=self.history.exchange(reply.turn).steps if reply.steps else (),
+                    turn=reply.turn,
+                ),
                 self._limits.answer_tokens,
                 self._answer_deadline(),
                 reply.due,
+                self._tools_for_model(reply),
             )
         )
 
@@ -131,7 +146,8 @@ class Replies(Speaking):
         if reply is None or reply.generation != event.generation:
             return
         reply.generation = None
-        self._finish_text(reply)
+        if reply.action is None:
+            self._finish_text(reply)
 
     def _finish_text(self, reply: Reply) -> None:
         rest = reply.splitter.finish()
@@ -173,10 +189,17 @@ class Replies(Speaking):
         if reply.rule is not None and reply.rule.action in ("end_call", "fallback"):
             outcome = "hangup" if reply.rule.action == "end_call" else "fallback"
             self._ending = EndCall("hangup" if outcome == "hangup" else "fallback", f"rule_{reply.rule.name}")
+        elif reply.ends is not None:
+            self._ending = reply.ends
+        self._misunderstood = self._misunderstood + 1 if reply.lost else 0
         if self._agent is Agent.IDLE:
             self._move(Move.COMMIT)
             self._start_waiting()
+        self._committed(reply)
         self._give_ready()
+
+    def _committed(self, reply: Reply) -> None:
+        """The reply does what it does besides speaking. `acting` and `forms` know."""
 
     def _interrupt(self, text: str) -> None:
         """The caller takes the turn. `text` is what he said, "" while he still speaks."""

@@ -24,8 +24,10 @@ from voicebridge.conversation.commands import (
     Synthesize,
 )
 from voicebridge.conversation.history import History
-from voicebridge.conversation.state import Agent, Move, Piece, Reply, moved
+from voicebridge.conversation.state import Agent, Caller, Move, Piece, Reply, moved
 
+LEAST_COVER_S = 0.5
+"""An answer that is nearly there gets this much time before a filler."""
 DRY_COVER_S = 1.1
 """Silence allowed in the middle of an answer before a filler covers it."""
 
@@ -37,7 +39,7 @@ class Speaking:
         self.agent = agent
         self._limits = agent.limits
         self.history = History(
-            agent.system_prompt(), context_tokens=context_tokens, answer_tokens=agent.limits.answer_tokens
+            agent.call_prompt(), context_tokens=context_tokens, answer_tokens=agent.limits.answer_tokens
         )
         self.ended_by = ""
         self._now = 0.0
@@ -57,8 +59,11 @@ class Speaking:
         self._goes_on = False  # the utterance began so soon after our answer that he had not finished the one before
         self._answered = ""  # all of what the caller said that the last answer was to
         self._answer_began = -math.inf
+        self._last_voice = -math.inf
         self._ending: EndCall | None = None
         self._unanswered = 0  # re-prompts since the caller last spoke
+        self._misunderstood = 0  # answers in a row of which nobody knew one
+        self._caller = Caller.SILENT
         self._turns_of_phrase: dict[str, int] = {}
 
     @property
@@ -91,8 +96,17 @@ class Speaking:
         return wordings[at % len(wordings)]
 
     def _await_caller(self) -> None:
-        if self._agent is Agent.IDLE and self._ending is None:
+        """It is the caller's turn, unless there is something that he waits for."""
+        if self._agent is Agent.IDLE and self._ending is None and not self._go_on_with_work():
             self._do(SetTimer("no_input", self._now + self._limits.no_input_s))
+
+    def _go_on_with_work(self) -> bool:
+        """Whether our turn goes on: a tool is at work, or has a result to tell. `acting` knows."""
+        return False
+
+    def _patience(self) -> float:
+        """How long an answer may take, in seconds, before we are stuck."""
+        return self._limits.answer_s
 
     def _add(self, reply: Reply, kind: SegmentKind, text: str, *, deadline: float) -> None:
         piece = Piece(self._number(), kind, text)
@@ -123,6 +137,8 @@ class Speaking:
             self._say("prompt", self._phrase("no_input", lines.no_input))
 
     def _too_long(self) -> None:
+        if self._ending is not None:
+            return
         self._interrupt_self()
         self._ending = EndCall("fallback", "call_length")
         self._say("goodbye", self.agent.lines.too_long)
@@ -140,6 +156,7 @@ class Speaking:
         for name in ("no_input", "confirm", "endpoint", "speculate"):
             self._cancel_timer(name)
         self._stop_waiting()
+        self._ending = None
         self._open = self._over_speech = False
         self._lines.clear()
         if self._agent in (Agent.SPEAKING, Agent.PAUSED):
@@ -261,17 +278,21 @@ class Speaking:
 
     def _run_dry(self) -> None:
         self._move(Move.RUN_DRY)
-        self._do(SetTimer("cover", self._now + DRY_COVER_S))
+        self._do(SetTimer("cover", self._now + self._cover_pause()))
         if not self._waiting:  # in the middle of an answer
             self._waiting = True
-            self._do(SetTimer("stuck", self._now + self._limits.answer_s))
+            self._do(SetTimer("stuck", self._now + self._patience()))
 
     # ---- waiting aloud
 
     def _start_waiting(self) -> None:
         self._waiting = True
-        self._do(SetTimer("cover", self._now + self._limits.cover_first_s))
-        self._do(SetTimer("stuck", self._now + self._limits.answer_s))
+        # Counted from the usual endpoint: the caller has been waiting since his last word, however long ours took.
+        patience = self._last_voice + self._limits.endpoint_s + self._limits.cover_first_s
+        soon = self._now + min(LEAST_COVER_S, self._limits.cover_first_s)
+        latest = self._now + self._limits.cover_first_s
+        self._do(SetTimer("cover", max(soon, min(patience, latest))))
+        self._do(SetTimer("stuck", self._now + self._patience()))
 
     def _stop_waiting(self) -> None:
         self._waiting = False
@@ -281,12 +302,21 @@ class Speaking:
     def _cover(self) -> None:
         if self._agent is not Agent.THINKING or self._ending is not None:
             return
-        piece = Piece(self._number(), "filler", self._phrase("filler", self.agent.lines.fillers))
+        self._say_meanwhile(self._filler())
+
+    def _say_meanwhile(self, text: str) -> None:
+        """Something for the ear while the caller waits, outside of any reply."""
+        piece = Piece(self._number(), "filler", text)
         self._lines[piece.segment] = piece
-        self._do(
-            Synthesize(piece.segment, self._turn, "filler", piece.text, self._now, self._now + 1.0)
-        )
+        self._do(Synthesize(piece.segment, self._turn, "filler", piece.text, self._now, self._now + 1.0))
         self._do(SetTimer("cover", self._now + self._limits.cover_every_s))
+
+    def _filler(self) -> str:
+        return self._phrase("filler", self.agent.lines.fillers)
+
+    def _cover_pause(self) -> float:
+        """Silence allowed between one filler and the next."""
+        return DRY_COVER_S
 
     def _stuck(self) -> None:
         if self._waiting and self._agent in (Agent.THINKING, Agent.SPEAKING):

@@ -8,7 +8,10 @@ from typing import Literal
 
 from voicebridge.conversation.agent import Rule
 from voicebridge.conversation.clauses import ClauseSplitter
-from voicebridge.conversation.commands import SegmentKind
+from voicebridge.conversation.commands import EndCall, SegmentKind
+from voicebridge.conversation.events import RuleMatched
+from voicebridge.conversation.filling import Filling
+from voicebridge.conversation.form import Form, SlotValue, Understood
 
 
 class Caller(Enum):
@@ -94,7 +97,48 @@ def moved(state: Agent, move: Move) -> Agent:
         raise IllegalMove(f"{move.name} in {state.name}") from None
 
 
-ReplySource = Literal["greeting", "rule", "line", "model"]
+ReplySource = Literal["greeting", "rule", "line", "model", "form", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAction:
+    """A tool to run once the turn is ours. `done` and `values` make the words when it worked."""
+
+    tool: str
+    arguments: str
+    done: tuple[str, ...] = ()
+    values: tuple[SlotValue, ...] = ()
+    by_model: bool = False
+    by_form: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HandOffAction:
+    """A human to be found once the turn is ours. `must_leave`: where there is none, the call goes to the fallback."""
+
+    target: str
+    reason: str
+    must_leave: bool = False
+
+
+Action = ToolAction | HandOffAction
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A tool at work."""
+
+    action: ToolAction
+    turn: int
+
+
+@dataclass(slots=True)
+class Handing:
+    """A handoff under way. `calling`: a human is being called while the caller hears hold music."""
+
+    number: int
+    wanted: HandOffAction
+    calling: bool = False
 
 
 @dataclass
@@ -120,6 +164,18 @@ class Reply:
     rule: Rule | None = None
     generation: int | None = None
     match: int | None = None
+    parse: int | None = None
+    action: Action | None = None
+    run: int | None = None
+    steps: int = 0  # tools that the model had run in this turn
+    form: Form | None = None  # the form that this reply opens or goes on with
+    touches_form: bool = False  # the form is to be changed when this is committed:
+    filling: Filling | None = None  # how far it is then; None closes it
+    before: tuple[Filling | None] | None = None  # how far it was, once committed
+    ends: EndCall | None = None
+    lost: bool = False  # nobody knew an answer
+    understood: Understood | None = None
+    matched: RuleMatched | None = None
     model_text: str = ""
     in_sentence: bool = False  # the last piece did not end one
     complete: bool = False

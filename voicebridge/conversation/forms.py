@@ -1,0 +1,260 @@
+"""Forms in conversation: opened by a rule, filled by speech or keys, confirmed, and left when the caller wants to.
+
+While a form is open each utterance is both parsed for the form's slots and matched with the rules: what answers the
+question counts; what is a question of the caller's is answered, and ours asked again.
+"""
+
+from __future__ import annotations
+
+import json
+
+from voicebridge.conversation import events as ev
+from voicebridge.conversation.acting import Acting
+from voicebridge.conversation.agent import Rule
+from voicebridge.conversation.commands import Match, Parse, SetTimer
+from voicebridge.conversation.filling import KEYABLE, SPELLED, Ask, Filling, GiveUp, Leave, Step, again, begin, go_on
+from voicebridge.conversation.filling import Run as Complete
+from voicebridge.conversation.form import Form, SlotValue, Understood
+from voicebridge.conversation.state import Agent, HandOffAction, Move, Reply, ToolAction
+
+OVERRULES = 0.8
+"""A rule of this score that ends or hands off the call counts although the words fit the question, too."""
+LEAVING = ("handoff", "end_call", "fallback")
+
+
+class Forms(Acting):
+    """Adds forms to answers and tools."""
+
+    def __init__(self, *args: object, **more: object) -> None:
+        super().__init__(*args, **more)
+        self._form: Filling | None = None
+        self._keys = ""
+
+    # ---- opening
+
+    def _answer_by_rule(self, reply: Reply, rule: Rule) -> None:
+        super()._answer_by_rule(reply, rule)
+        form = self.agent.form(rule.form) if rule.action == "form" else None
+        if form is not None:
+            reply.complete = False
+            self._parse(reply, form, "", reply.caller_text)
+
+    def _parse(self, reply: Reply, form: Form, asked: str, text: str, *, keys: bool = False) -> None:
+        reply.source, reply.form = "form", form
+        reply.parse = self._number()
+        self._do(Parse(reply.parse, form.name, asked, text, keys))
+
+    def _open_instead(self, reply: Reply, form: str) -> bool:
+        made = self.agent.form(form) if form else None
+        if made is None:
+            return False
+        reply.form = made
+        self._take_step(reply, begin(made, Understood(), lines=self.agent.lines, confirm=self._confirm(made)))
+        return True
+
+    def _want_tool(self, reply: Reply, action: ToolAction) -> None:
+        """What has consequences is confirmed aloud first."""
+        spec = self.agent.tool(action.tool)
+        if spec is None or not spec.consequential or action.by_form:
+            super()._want_tool(reply, action)
+            return
+        form = Form(f"confirm {action.tool}", action.tool, confirm=spec.confirm, done=action.done)
+        reply.form = form
+        asking = Filling(form, _as_said(action.arguments), stage="confirming", raw=action.arguments)
+        self._take_step(reply, Ask(asking, again(asking, confirm=self._confirm(form), lines=self.agent.lines)))
+
+    def _confirm(self, form: Form) -> str:
+        spec = self.agent.tool(form.tool)
+        if spec is not None and spec.consequential:
+            return form.confirm or spec.confirm or self.agent.lines.go_ahead
+        return form.confirm
+
+    # ---- going on
+
+    def _draft(self, text: str) -> None:
+        filling = self._form
+        if filling is None:
+            super()._draft(text)
+            return
+        reply = Reply(self._turn, text, "form")
+        reply.due = self._now + self._limits.answer_s
+        self._reply = reply
+        self._unanswered = 0
+        said = f"{filling.partial} {text}".strip()
+        self._parse(reply, filling.form, filling.asked if filling.stage == "asking" else "", said)
+        if any(rule.examples for rule in self.agent.rules):
+            reply.match = self._number()
+            self._do(Match(reply.match, text))
+
+    def _on_parsed(self, event: ev.Parsed) -> None:
+        reply = self._reply
+        if reply is not None and reply.parse == event.request:
+            reply.parse, reply.understood = None, event.understood
+            self._decide(reply)
+
+    def _on_rule_matched(self, event: ev.RuleMatched) -> None:
+        reply = self._reply
+        if reply is not None and reply.form is not None and reply.match == event.request:
+            reply.match, reply.matched = None, event
+            self._decide(reply)
+        else:
+            super()._on_rule_matched(event)
+
+    def _decide(self, reply: Reply) -> None:
+        """Both are known: what the words say to the form, and which rule they fit."""
+        if reply.parse is not None or reply.match is not None or reply.form is None:
+            return
+        said = reply.understood or Understood()
+        filling, confirm = self._form, self._confirm(reply.form)
+        lines = self.agent.lines
+        if filling is None or filling.form is not reply.form:
+            self._take_step(reply, begin(reply.form, said, lines=lines, confirm=confirm))
+        elif (rule := self._digression(reply, said)) is None:
+            self._take_step(reply, go_on(filling, said, reply.caller_text, lines=lines, confirm=confirm))
+        else:
+            reply.form = None
+            reply.touches_form, reply.filling = True, None if rule.action in LEAVING else filling
+            self._answer_by_rule(reply, rule)
+            if rule.action == "say":
+                self._answer_with(reply, again(filling, confirm=confirm, lines=lines))
+            self._settle(reply)
+        self._give_ready()
+
+    def _digression(self, reply: Reply, said: Understood) -> Rule | None:
+        """The rule that was meant rather than an answer to the question."""
+        matched = reply.matched
+        if matched is None or not matched.sure or said.cancel:
+            return None
+        rule = next((rule for rule in self.agent.rules if rule.name == matched.rule), None)
+        if rule is None:
+            return None
+        answers = bool(said.values or said.answer or said.partial)
+        if rule.action in LEAVING and (not answers or matched.score >= OVERRULES):
+            return rule
+        return rule if not answers and rule.action in ("say", "form") and rule.form != self._form_name() else None
+
+    def _form_name(self) -> str:
+        return self._form.form.name if self._form is not None else ""
+
+    def _take_step(self, reply: Reply, step: Step) -> None:
+        lines = self.agent.lines
+        form = reply.form
+        assert form is not None
+        reply.touches_form, reply.complete = True, True
+        match step:
+            case Ask():
+                reply.filling = step.filling
+                self._answer_with(reply, step.text)
+            case Complete():
+                reply.filling = None
+                done = ToolAction(
+                    form.tool, step.filling.arguments(), form.done, step.filling.values, by_form=True
+                )
+                self._want_tool(reply, done)
+            case Leave():
+                reply.filling = None
+                self._answer_with(reply, f"{step.text} {lines.anything_else}".strip())
+            case GiveUp():
+                reply.filling = None
+                self._answer_with(reply, lines.give_up)
+                target = form.give_up or self.agent.human
+                self._want(reply, HandOffAction(target, f"form_{form.name}_not_understood", must_leave=True))
+        self._settle(reply)
+        self._give_ready()
+
+    def _settle(self, reply: Reply) -> None:
+        if reply.committed:
+            self._committed(reply)
+
+    def _committed(self, reply: Reply) -> None:
+        if reply.touches_form:
+            reply.touches_form, reply.before = False, (self._form,)
+            self._form = reply.filling
+            self._keys = ""
+        super()._committed(reply)
+
+    def _taken_back(self, reply: Reply) -> None:
+        """The caller goes on before anything was heard: the form is where it was."""
+        if reply.before is not None:
+            (self._form,) = reply.before
+            reply.before, reply.touches_form = None, True
+
+    def _ask_again(self) -> None:
+        filling = self._form
+        if filling is None or self._unanswered >= self._limits.no_input_limit:
+            super()._ask_again()
+            return
+        self._unanswered += 1
+        question = again(filling, confirm=self._confirm(filling.form), lines=self.agent.lines)
+        self._say("prompt", question or self._phrase("no_input", self.agent.lines.no_input))
+
+    def _spelling(self) -> bool:
+        """Whether digits or letters were asked for, which come in groups."""
+        slot = self._form.slot if self._form is not None else None
+        return slot is not None and slot.kind in SPELLED
+
+    @property
+    def secret(self) -> bool:
+        """Whether what the caller says or keys now must not stand in any record."""
+        slot = self._form.slot if self._form is not None else None
+        return slot is not None and slot.secret
+
+    # ---- keys
+
+    def _takes_key(self, digit: str) -> bool:
+        """A key that answers our question. Keys stop speech; what they are is not written down anywhere."""
+        filling = self._form
+        if filling is None:
+            return False
+        slot = filling.slot
+        if filling.stage == "confirming" and digit in "12":
+            self._keys = digit
+            self._keys_complete()
+            return True
+        if slot is None or slot.kind not in KEYABLE or (slot.kind in ("choice", "yes_no") and digit == "0"):
+            return False
+        self._interrupt_self()
+        if digit != slot.terminator:
+            if not self._keys:
+                self._do(SetTimer("keys", self._now + self._limits.keys_s))
+            self._keys += digit
+        single = slot.kind in ("choice", "yes_no")
+        full = slot.most is not None and slot.kind in ("digits", "phone") and len(self._keys) >= slot.most
+        if digit == slot.terminator or single or full:
+            self._keys_complete()
+        else:
+            self._do(SetTimer("key_gap", self._now + self._limits.key_gap_s))
+        return True
+
+    def _keys_complete(self) -> None:
+        for name in ("key_gap", "keys"):
+            self._cancel_timer(name)
+        filling, keys = self._form, self._keys
+        self._keys = ""
+        if filling is None:
+            return
+        self._interrupt_self()
+        self._turn += 1
+        reply = Reply(self._turn, "", "form", committed=True)
+        reply.due = self._now + self._limits.answer_s
+        self._reply = reply
+        self._unanswered = 0
+        if self._agent is Agent.IDLE:
+            self._move(Move.COMMIT)
+            self._start_waiting()
+        if filling.stage == "confirming":
+            reply.form = filling.form
+            reply.understood = Understood(answer="yes" if keys == "1" else "no")
+            self._decide(reply)
+        else:
+            self._parse(reply, filling.form, filling.asked, keys, keys=True)
+
+
+def _as_said(arguments: str) -> tuple[SlotValue, ...]:
+    """A model's arguments as values that can be said back."""
+    try:
+        made = json.loads(arguments)
+    except ValueError:
+        return ()
+    items = made.items() if isinstance(made, dict) else ()
+    return tuple(SlotValue(str(name), str(value), str(value)) for name, value in items)
