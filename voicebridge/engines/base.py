@@ -125,7 +125,8 @@ class LlmEngine(Protocol):
     def ready(self) -> bool: ...
     @property
     def context_tokens(self) -> int: ...
-    def session(self, *, agent: str) -> LlmSession: ...
+    def session(self, *, agent: str, tools: Sequence[ToolSpec] = ()) -> LlmSession:
+        """`tools` are all that the agent has: a local model is told of them in the prompt that its calls share."""
 
 
 @dataclass(frozen=True, slots=True)

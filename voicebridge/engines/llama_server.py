@@ -29,11 +29,14 @@ from typing import Any, Literal, TypeVar
 
 from voicebridge.config import ConfigError, cache_dir
 from voicebridge.conversation.toolspec import ToolCall, ToolSpec
+from voicebridge.engines.answer import Answer, ToolAnswer
 from voicebridge.engines.base import EngineError, LlmSession, Message
 from voicebridge.engines.chat_http import ChatHttp, HttpTrouble
+from voicebridge.engines.decision import BrokenCall
 from voicebridge.engines.gate import Gate, Ticket
 from voicebridge.engines.slots import Slot, SlotTable
 from voicebridge.engines.supervisor import Worker, WorkerSpec
+from voicebridge.engines.telling import instructions, told
 from voicebridge.modelstore.catalogue import Model, chosen
 
 log = logging.getLogger(__name__)
@@ -149,8 +152,8 @@ class LlamaServer:
     async def stop(self) -> None:
         await self.host.stop()
 
-    def session(self, *, agent: str) -> LlmSession:
-        return LlamaSession(self, next(self._sessions), agent)
+    def session(self, *, agent: str, tools: Sequence[ToolSpec] = ()) -> LlmSession:
+        return LlamaSession(self, next(self._sessions), agent, tuple(tools))
 
     def saved_prompt(self, agent: str) -> str | None:
         """The file name of the agent's computed prompt, where it has been saved."""
@@ -168,10 +171,13 @@ def prompt_file(agent: str) -> str:
 class LlamaSession:
     """One call's place in the model. See base.LlmSession."""
 
-    def __init__(self, engine: LlamaServer, number: int, agent: str) -> None:
+    def __init__(self, engine: LlamaServer, number: int, agent: str, tools: tuple[ToolSpec, ...]) -> None:
         self._engine = engine
         self._number = number
-        self._agent = agent
+        self._tools = tools
+        self._agent = agent  # by whom prompts are saved; the tools stand in them
+        if tools:
+            self._agent += " #" + hashlib.sha256(instructions(tools).encode()).hexdigest()[:8]
         self._ticket: Ticket | None = None
         self._deadline = math.inf
 
@@ -187,7 +193,7 @@ class LlamaSession:
                 ):
                     if engine.saved_prompt(self._agent) is not None:
                         return
-                    await engine.host.http.compute(messages, **self._on(slot))
+                    await engine.host.http.compute(self._told(messages), **self._on(slot))
                     await engine.host.http.post(
                         f"/slots/{slot.number}?action=save", {"filename": prompt_file(self._agent)}
                     )
@@ -213,7 +219,7 @@ class LlamaSession:
                 self._engine.gate.enter(math.inf, give_way),
                 self._prepared_slot() as slot,
             ):
-                await self._engine.host.http.compute(messages, **self._on(slot))
+                await self._engine.host.http.compute(self._told(messages), **self._on(slot))
         except (HttpTrouble, TimeoutError) as error:
             log.debug("llm %s: prefill dropped: %s", self._engine.name, error)
         except asyncio.CancelledError:
@@ -230,25 +236,42 @@ class LlamaSession:
         grammar: str = "",
         tools: Sequence[ToolSpec] = (),
     ) -> AsyncIterator[str | ToolCall]:
-        answer = _Answer(messages, max_tokens)
         self._deadline = deadline
-        while not answer.complete:
-            try:
-                async with aclosing(self._some_words(answer, give_up, grammar)) as pieces:
-                    async for piece in pieces:
-                        yield piece
-            except HttpTrouble as error:
-                if (grammar and answer.text) or error.cause == "refused" or time.monotonic() + RETRY_S >= give_up:
-                    raise EngineError("llm", self._engine.name, error.cause, error.detail) from error
-                await asyncio.sleep(RETRY_S)
-            except TimeoutError as error:
-                raise EngineError("llm", self._engine.name, "timeout") from error
+        try:
+            answer = self._answer(messages, max_tokens, grammar, tools)
+            while not answer.complete:
+                try:
+                    async with aclosing(self._some_words(answer, give_up)) as pieces:
+                        async for piece in pieces:
+                            yield piece
+                except HttpTrouble as error:
+                    again = answer.broke_off() and error.cause != "refused"
+                    if not again or time.monotonic() + RETRY_S >= give_up:
+                        raise EngineError("llm", self._engine.name, error.cause, error.detail) from error
+                    await asyncio.sleep(RETRY_S)
+            words, call = answer.finish()
+        except TimeoutError as error:
+            raise EngineError("llm", self._engine.name, "timeout") from error
+        except BrokenCall as error:
+            raise EngineError("llm", self._engine.name, "garbage", str(error)) from error
+        if words:
+            yield words
+        if call is not None:
+            yield call
 
-    async def _some_words(self, answer: _Answer, give_up: float, grammar: str) -> AsyncGenerator[str, None]:
-        """From the gate on until the answer is complete or somebody else is more urgent.
+    def _answer(
+        self, messages: Sequence[Message], max_tokens: int, grammar: str, offered: Sequence[ToolSpec]
+    ) -> Answer:
+        """The tools told are the agent's, also where fewer are offered: the prompt stays as the cache has it."""
+        if agents := self._tools or tuple(offered):
+            return ToolAnswer(messages, max_tokens, agents, offered)
+        return Answer(messages, max_tokens, grammar)
 
-        Under a grammar an answer is made in one go: the grammar of the rest of a text is not known.
-        """
+    def _told(self, messages: Sequence[Message]) -> Sequence[Message]:
+        return told(messages, self._tools) if self._tools else messages
+
+    async def _some_words(self, answer: Answer, give_up: float) -> AsyncGenerator[str, None]:
+        """From the gate on until the answer is complete or somebody else is more urgent."""
         if not self._engine.ready:  # a server that is just coming up takes requests and forgets them
             raise HttpTrouble("crashed", "the worker is starting")
         until = asyncio.get_running_loop().time() + give_up - time.monotonic()
@@ -256,14 +279,14 @@ class LlamaSession:
         try:
             async with _in_time(ticket, until), _in_time(self._prepared_slot(), until) as slot:
                 options = {"max_tokens": answer.tokens_left, **self._engine.sampling, **self._on(slot)}
-                if grammar:
-                    options["grammar"] = grammar
+                if answer.grammar:
+                    options["grammar"] = answer.grammar
                 async with aclosing(self._engine.host.http.chat(answer.prompt(), **options)) as stream:
                     while (piece := await _next_piece(stream, until)) is not None:
-                        if piece[:1].isspace() and answer.text and not grammar and ticket.should_yield:
+                        if piece[:1].isspace() and answer.divisible and ticket.should_yield:
                             return
-                        answer.add(piece)
-                        yield piece
+                        if words := answer.add(piece):
+                            yield words
                         if answer.tokens_left <= 0:
                             break
                 answer.complete = True
@@ -331,28 +354,6 @@ async def _next_piece(stream: AsyncIterator[str], until: float) -> str | None:
         if stalled < until:
             raise HttpTrouble("timeout", f"nothing came for {STALL_S:.0f} s") from None
         raise
-
-
-class _Answer:
-    """An answer that may be made in several goes."""
-
-    def __init__(self, messages: Sequence[Message], max_tokens: int) -> None:
-        self._messages = tuple(messages)
-        self.tokens_left = max_tokens
-        self.text = ""
-        self.complete = False
-
-    def add(self, piece: str) -> None:
-        self.text += piece
-        self.tokens_left -= 1
-
-    def prompt(self) -> tuple[Message, ...]:
-        if not self.text:
-            return self._messages
-        last = self._messages[-1]
-        if last.role == "assistant":
-            return (*self._messages[:-1], Message("assistant", last.text + self.text))
-        return (*self._messages, Message("assistant", self.text))
 
 
 ENGINE = LlamaServerPlugin()
