@@ -16,7 +16,7 @@ FLOORS = (
     {"__main__"},
     {"cli", "web"},
     {"scenario"},
-    {"daemon", "phone"},
+    {"daemon", "phone", "watch"},
     {"call"},
     {"pbx", "engines", "tools", "handoff", "trace"},
     {"config", "plugins", "modelstore"},

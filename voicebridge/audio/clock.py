@@ -64,6 +64,10 @@ class Ticker:
     def __len__(self) -> int:
         return len(self._functions)
 
+    @property
+    def running(self) -> bool:
+        return self._handle is not None
+
     def start(self) -> None:
         if self._handle is None:
             loop = asyncio.get_running_loop()

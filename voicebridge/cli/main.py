@@ -13,8 +13,7 @@ from voicebridge.cli.doctor import doctor
 from voicebridge.cli.models import models
 from voicebridge.cli.replay import replay
 from voicebridge.cli.run import run
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+from voicebridge.watch.parent import LOG_FORMAT
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,15 +1,21 @@
-"""`voicebridge run`: the daemon in the foreground."""
+"""`voicebridge run`: the daemon in the foreground, below a small parent that watches it."""
 
 from __future__ import annotations
 
+import faulthandler
+import os
+import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import uvloop
 
 from voicebridge.config import ConfigError, Listen, Settings, is_loopback, load, split_address
 from voicebridge.plugins import PluginError
+from voicebridge.watch import parent as watch
+from voicebridge.watch.heart import Heart
 
 config_option = click.option(
     "--config",
@@ -36,6 +42,12 @@ def settings_or_exit(path: Path | None) -> Settings:
 @click.option("--drain", type=click.FloatRange(min=0), default=0.0, help="Seconds that calls may go on at shutdown.")
 @click.option("--record/--no-record", default=None, help="Keep a stereo WAV a call (caller left, agent right).")
 @click.option("--event-log/--no-event-log", default=None, help="Keep each call's events, for `voicebridge replay`.")
+@click.option(
+    "--parent/--no-parent",
+    "watched",
+    default=True,
+    help="Whether a small parent process watches the daemon, kills a frozen one and starts it again (it does).",
+)
 def run(
     path: Path | None,
     agent: str | None,
@@ -44,14 +56,29 @@ def run(
     drain: float,
     record: bool | None,
     event_log: bool | None,
+    watched: bool,
 ) -> None:
     """Serve calls until SIGTERM or Ctrl-C."""
     settings = overridden(settings_or_exit(path), agent, listen, record, event_log, store)
+    if watched:
+        become_parent(sys.argv[1:])
     try:
         uvloop.run(_serve(settings, drain))
     except (ConfigError, PluginError) as error:
         click.echo(f"voicebridge: {error}", err=True)
         sys.exit(2)
+
+
+def become_parent(arguments: list[str]) -> NoReturn:
+    """Turn into the watching parent, which starts `voicebridge ARGUMENT... --no-parent`.
+
+    This process goes on as another program, and so without all that reading the configuration has loaded.
+    """
+    here = Path(__file__).parents[2] == Path.cwd()
+    safe = [] if here else ["-P"]  # else whatever lies in the working folder could be imported for ours
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *safe, "-m", watch.__name__, *arguments])  # noqa: S606 - no shell wanted
 
 
 def overridden(
@@ -91,15 +118,23 @@ async def _serve(settings: Settings, drain: float) -> None:
     from voicebridge.daemon import Daemon
 
     daemon = Daemon(settings, progress=lambda text: click.echo(f"voicebridge: {text} ...", err=True))
+    heart = Heart.inherited(daemon.ticker)
+    heart.start()
+    if heart.watched:
+        faulthandler.register(watch.TRACEBACK)  # asked for before a frozen daemon is killed
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # agents are read at the start only; the default is to die of it
     try:
         await daemon.start()
     except BaseException:
         await daemon.close()
         raise
     host = settings.config.listen.audiosocket.rpartition(":")[0]
+    agi = settings.config.listen.fastagi_address
+    fastagi = f"FastAGI on {agi[0]}:{daemon.agi_port}, " if agi and daemon.agi_port else ""
     click.echo(
-        f"voicebridge: ready. AudioSocket on {host}:{daemon.port}, agent {settings.config.default_agent!r} "
+        f"voicebridge: ready. AudioSocket on {host}:{daemon.port}, {fastagi}agent {settings.config.default_agent!r} "
         f"({settings.source})",
         err=True,
     )
+    heart.ready()
     await daemon.serve(drain_s=drain)

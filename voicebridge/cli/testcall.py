@@ -61,14 +61,15 @@ def wait_for_record(store: CallStore, call_id: str) -> dict[str, Any] | None:
 def running_daemon(config: Path | None = None, options: Sequence[str] = ()) -> Iterator[tuple[int, Path]]:
     """`voicebridge run OPTIONS` as a process on a free port, with a store of its own; yields port and store.
 
-    Raises DaemonFailed where it does not come up. The process has ended when this returns.
+    No parent watches it: a daemon that dies in a test call is to be seen, not replaced. Raises DaemonFailed where it
+    does not come up. The process has ended when this returns.
     """
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="voicebridge-test-") as folder:
         store, log = Path(folder) / "store", Path(folder) / "daemon.log"
         argv = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), "0"]  # it ends when we are killed
-        argv += [sys.executable, "-m", "voicebridge", "run", "--listen", f"127.0.0.1:{port}", "--store", str(store)]
-        argv += options
+        argv += [sys.executable, "-m", "voicebridge", "run", "--no-parent"]
+        argv += ["--listen", f"127.0.0.1:{port}", "--store", str(store), *options]
         if config is not None:
             argv += ["--config", str(config)]
         with log.open("wb") as sink:
