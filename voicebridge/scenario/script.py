@@ -172,7 +172,7 @@ class Step(_Strict):
             case "caller" | "interrupt":
                 return f"{self.action}: {self.words or self.wav}"
             case "keys":
-                return f"keys: {len(self.keys)} of them"
+                return f"keys: {self.keys}"
             case "wait":
                 return f"after: {self.after:g} s"
             case other:
