@@ -13,6 +13,7 @@ from voicebridge.cli.doctor import doctor
 from voicebridge.cli.models import models
 from voicebridge.cli.replay import replay
 from voicebridge.cli.run import run
+from voicebridge.cli.scenarios import test
 from voicebridge.watch.parent import LOG_FORMAT
 
 
@@ -43,5 +44,5 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "voicebridge", "_VOICEBRIDGE_COMPLETE").source())
 
 
-for command in (run, call, demo, doctor, models, replay):
+for command in (run, call, demo, doctor, models, replay, test):
     main.add_command(command)
