@@ -20,7 +20,7 @@ FLOORS = (
     {"call"},
     {"pbx", "engines", "tools", "handoff", "trace"},
     {"config", "plugins", "modelstore"},
-    {"targets"},
+    {"targets", "logins"},
     {"conversation", "audio", "protocol", "hours"},
 )
 # What would give a pure room a clock, a socket or a thread.

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError, field_validator
 
 from voicebridge.conversation.agent import AgentSpec
+from voicebridge.logins import AmiLogin, AriLogin
 from voicebridge.targets import HandoffSettings, Target, named_by, target_problems
 
 DEFAULT_PORT = 9092
@@ -119,6 +120,8 @@ class Config(_Strict):
     store: Store = Field(default_factory=lambda: Store())
     targets: dict[str, Target] = Field(default_factory=dict)
     handoff: HandoffSettings = HandoffSettings()
+    ari: AriLogin | None = None
+    ami: AmiLogin | None = None
     tools: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Settings by entry point of `voicebridge.tools`; `fallbacks` likewise (`voicebridge plugins ls`)."""
     fallbacks: dict[str, dict[str, Any]] = Field(default_factory=dict)

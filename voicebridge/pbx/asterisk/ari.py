@@ -19,12 +19,14 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 
+from voicebridge.config import Config, ConfigError
 from voicebridge.pbx.asterisk.ari_events import Channel, Event, parsed
 
 log = logging.getLogger(__name__)
 _wire_log = logging.getLogger(f"{__name__}.wire")
 _wire_log.setLevel(logging.WARNING)  # below that, websockets writes the Authorization header
 
+PASSWORD_VARIABLE = "VB_ARI_PASSWORD"
 REQUEST_S = 5.0
 PING_S = 5.0
 RETRY_FIRST_S = 0.2
@@ -63,6 +65,8 @@ class AriAccess:
     user: str
     password: str = field(repr=False)
     app: str = "voicebridge"
+    rate: int = 8_000
+    """Hz of the audio between Asterisk and us."""
 
     @property
     def authorization(self) -> str:
@@ -135,7 +139,7 @@ class Ari:
             query = f"?variable={quote(name, safe='')}"
             answer = await self.request("GET", _at("channels", channel, "variable") + query)
         except AriGone as error:
-            if "variable" in str(error):
+            if "Provided variable" in str(error):
                 return ""
             raise
         return str(answer["value"])
@@ -147,12 +151,19 @@ class Ari:
     async def send_dtmf(self, channel: str, digits: str) -> None:
         await self.request("POST", _at("channels", channel, "dtmf"), {"dtmf": digits})
 
-    async def external_media(self, channel: str, *, call: str, host: str, encoding: str) -> None:
-        """A new channel (its id is ours) whose audio is an AudioSocket connection to `host` with `call` as its UUID."""
+    async def external_media(
+        self, channel: str, *, call: str, host: str, variables: Mapping[str, str]
+    ) -> None:
+        """A new channel (its id is ours) whose audio is an AudioSocket connection to `host` with `call` as its UUID.
+
+        It can be joined to a bridge when its StasisStart has come (`call` is its argument), not before.
+        """
         wanted = {
-            "channelId": channel, "app": self.access.app, "external_host": host, "data": call, "format": encoding,
+            "channelId": channel, "app": self.access.app, "external_host": host, "data": call,
+            "format": "slin16" if self.access.rate == 16_000 else "slin",
             "encapsulation": "audiosocket", "transport": "tcp", "connection_type": "client", "direction": "both",
-        }
+            "variables": dict(variables),
+        }  # fmt: skip
         await self.request("POST", "/channels/externalMedia", wanted)
 
     async def originate(
@@ -167,8 +178,8 @@ class Ari:
 
     # ---- bridges
 
-    async def make_bridge(self, bridge: str) -> None:
-        await self.request("POST", "/bridges", {"bridgeId": bridge, "type": "mixing", "name": bridge})
+    async def make_bridge(self, bridge: str, name: str) -> None:
+        await self.request("POST", "/bridges", {"bridgeId": bridge, "type": "mixing", "name": name})
 
     async def join(self, bridge: str, *channels: str) -> None:
         await self.request("POST", _at("bridges", bridge, "addChannel"), {"channel": list(channels)})
@@ -179,17 +190,13 @@ class Ari:
     async def destroy_bridge(self, bridge: str) -> None:
         await self.request("DELETE", _at("bridges", bridge))
 
-    async def bridges(self) -> list[str]:
-        """Their ids."""
-        return [str(found["id"]) for found in await self.request("GET", "/bridges")]
+    async def bridges(self) -> list[tuple[str, str]]:
+        """(id, name) of each."""
+        return [(str(found["id"]), str(found["name"])) for found in await self.request("GET", "/bridges")]
 
-    async def has_app(self) -> bool:
-        """Whether Asterisk knows our application: somebody is connected, or was and left channels behind."""
-        try:
-            await self.request("GET", _at("applications", self.access.app))
-        except AriGone:
-            return False
-        return True
+    async def version(self) -> str:
+        """Asterisk's."""
+        return str((await self.request("GET", "/asterisk/info?only=system"))["system"]["version"])
 
 
 class AriEvents:
@@ -262,6 +269,17 @@ class AriEvents:
             return
         if event is not None:
             self._on_event(event)
+
+
+def access_of(config: Config) -> AriAccess | None:
+    """None where ARI is not configured. Raises ConfigError where its password cannot be read."""
+    if config.ari is None:
+        return None
+    login = config.ari
+    try:
+        return AriAccess(login.url, login.user, login.secret(PASSWORD_VARIABLE), login.app, login.rate)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"ari.password_file = {login.password_file}: cannot be read: {error}") from error
 
 
 def _at(*parts: str) -> str:

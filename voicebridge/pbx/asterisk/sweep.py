@@ -1,0 +1,108 @@
+"""Orphans: what a daemon that died has left in Asterisk. Callers go on to their fallback, the rest is put away.
+
+Asterisk never lets a channel go whose Stasis application has gone (40 s seen, and no end), so somebody else must:
+the daemon when it starts, before its engines load, and `voicebridge run` while the daemon won't start. Channels that
+have gone on into the dialplan, such as a caller and a human who talk, are not touched.
+
+    python -m voicebridge.pbx.asterisk.sweep [--config voicebridge.toml]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+from voicebridge.config import ConfigError, Settings, load
+from voicebridge.pbx.asterisk import ownership
+from voicebridge.pbx.asterisk.ari import Ari, AriConflict, AriError, AriGone, access_of
+from voicebridge.pbx.asterisk.ari_events import Channel
+from voicebridge.pbx.asterisk.giveback import give_back
+
+log = logging.getLogger(__name__)
+
+SWEEP_S = 4.0
+REQUEST_S = 2.0
+ORPHANED = {"VB_STATUS": "FALLBACK", "VB_REASON": "daemon_lost", "VB_RESULT": "FALLBACK"}
+
+
+async def sweep(settings: Settings) -> int:
+    """How many callers were sent on; 0 where ARI is not configured. Takes at most SWEEP_S. Raises AriError."""
+    access = access_of(settings.config)
+    if access is None:
+        return 0
+    async with Ari(access, timeout_s=REQUEST_S) as ari:
+        try:
+            async with asyncio.timeout(SWEEP_S):
+                return await sweep_orphans(ari)
+        except TimeoutError:
+            raise AriError(f"ARI at {access.url} is too slow: not all orphans were found in {SWEEP_S:.0f} s") from None
+
+
+def sweep_now(settings: Settings) -> int:
+    """`sweep` for who has no event loop."""
+    return asyncio.run(sweep(settings))
+
+
+async def sweep_orphans(ari: Ari, *, keep: Collection[str] = ()) -> int:
+    """`keep`: ids of channels and bridges that are somebody's. Raises AriError where Asterisk cannot be asked."""
+    app = ari.access.app
+    orphans = [found for found in await ari.channels() if found.id not in keep and is_in_app(found, app)]
+    sent_on = await asyncio.gather(*(_put_away(ari, orphan) for orphan in orphans))
+    for bridge, owner in await ari.bridges():
+        if bridge.startswith(ownership.BRIDGE_PREFIX) and bridge not in keep and not ownership.is_other_living(owner):
+            await _quietly(ari.destroy_bridge(bridge))
+    return sum(sent_on)
+
+
+def is_in_app(channel: Channel, app: str) -> bool:
+    """Whether it waits for our application: in Stasis, or a human of ours that is still being rung."""
+    if channel.running == "Stasis":
+        return channel.running_args.split(",")[0] == app
+    return channel.id.startswith(ownership.HUMAN_PREFIX) and channel.state != "Up"
+
+
+async def _put_away(ari: Ari, orphan: Channel) -> bool:
+    """True where it was a caller, who is on his way to the fallback."""
+    try:
+        if ownership.is_other_living(await ari.get_variable(orphan.id, ownership.VARIABLE)):
+            return False
+        if orphan.id.startswith(ownership.OURS):
+            await ari.hang_up(orphan.id)
+            return False
+        await give_back(ari, orphan.id, ORPHANED)
+    except (AriGone, AriConflict):  # gone meanwhile, or in the dialplan
+        return False
+    except AriError as error:
+        log.warning("ari channel=%s is left where it is: %s", orphan.id, error)
+        return False
+    log.warning("ari channel=%s was orphaned, sent on to its fallback", orphan.id)
+    return True
+
+
+async def _quietly(request: object) -> None:
+    try:
+        await request  # type: ignore[misc]
+    except AriError as error:
+        log.info("ari sweep: %s", error)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Send callers whose daemon has died on to their fallback.")
+    parser.add_argument("--config", type=Path, default=None)
+    wanted = parser.parse_args()
+    try:
+        count = sweep_now(load(wanted.config))
+    except (AriError, ConfigError) as error:
+        print(f"voicebridge: sweep: {error}", file=sys.stderr)
+        return 1
+    if count:
+        print(f"voicebridge: sweep: {count} orphaned callers sent on to their fallback", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
