@@ -1,16 +1,13 @@
-"""Engines by name: entry points, the built-in ones too."""
+"""Plug-ins by name: engines, tools and fallbacks are entry points, the built-in ones too."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-GROUPS = {
-    "stt": "voicebridge.stt",
-    "llm": "voicebridge.llm",
-    "tts": "voicebridge.tts",
-    "embed": "voicebridge.embed",
-}
+ENGINES = ("stt", "llm", "tts", "embed")
+GROUPS = {kind: f"voicebridge.{kind}" for kind in (*ENGINES, "tools", "fallbacks")}
 
 OURS = "voicebridge-pbx"
 
@@ -19,20 +16,73 @@ class PluginError(Exception):
     """No such plug-in, or one that cannot be loaded; the text names the package and the cure."""
 
 
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """An installed entry point, and the object behind it; `refused` says why there is none."""
+
+    kind: str
+    name: str
+    package: str
+    version: str
+    thing: Any = None
+    refused: str = ""
+
+
 def names(kind: str) -> list[str]:
     return sorted({point.name for point in metadata.entry_points(group=GROUPS[kind])})
 
 
 def load(kind: str, name: str) -> Any:
     """The object behind an entry point of `voicebridge.<kind>`. Raises PluginError."""
-    found = [point for point in metadata.entry_points(group=GROUPS[kind]) if point.name == name]
+    found = [point for point in _points(kind) if point.name == name]
     if not found:
         known = ", ".join(names(kind)) or "none installed"
-        raise PluginError(f"no {kind} engine {name!r}; known: {known}. Is its package installed in this environment?")
-    point = found[0]
-    package = point.dist.name if point.dist is not None else point.module
+        raise PluginError(
+            f"no {_noun(kind)} {name!r}; known: {known}. Is its package installed in this environment?"
+        )
+    return _loaded(kind, found[0])
+
+
+def load_all(kind: str) -> list[Plugin]:
+    """Every plug-in of a kind: ours first, then by package. Never raises: what does not load is `refused`."""
+    made: list[Plugin] = []
+    owners: dict[str, str] = {}
+    for point in _points(kind):
+        thing, refused = None, ""
+        first = owners.setdefault(point.name, _package(point))
+        if first != _package(point):
+            refused = f"{first} and {_package(point)} both have {_noun(kind)} {point.name!r}: the first one is used"
+        else:
+            try:
+                thing = _loaded(kind, point)
+            except PluginError as error:
+                refused = str(error)
+        version = point.dist.version if point.dist is not None else ""
+        made.append(Plugin(kind, point.name, _package(point), version, thing, refused))
+    return made
+
+
+def _points(kind: str) -> list[metadata.EntryPoint]:
+    """Ours first: a stranger cannot take a built-in's name."""
+    points = metadata.entry_points(group=GROUPS[kind])
+    return sorted(points, key=lambda point: (_package(point) != OURS, _package(point), point.name))
+
+
+def _loaded(kind: str, point: metadata.EntryPoint) -> Any:
+    package = _package(point)
+    cure = f"pip install '{OURS}[embedded]'" if package == OURS else f"pip install --force-reinstall {package}"
     try:
         return point.load()
     except (ImportError, AttributeError) as error:
-        cure = f"pip install '{OURS}[embedded]'" if package == OURS else f"pip install --force-reinstall {package}"
-        raise PluginError(f"{kind} engine {name!r} of package {package} does not load: {error}. Try: {cure}") from error
+        why = f"{error}. Try: {cure}"
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's module: it must not keep others from loading
+        why = f"{type(error).__name__}: {error}"
+    raise PluginError(f"{_noun(kind)} {point.name!r} of package {package} does not load: {why}")
+
+
+def _package(point: metadata.EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.module
+
+
+def _noun(kind: str) -> str:
+    return f"{kind} engine" if kind in ENGINES else f"{kind} plug-in"

@@ -11,6 +11,9 @@ from typing import Any
 
 from voicebridge.conversation.agent import AgentSpec
 
+SPOKEN = ("confirm", "fillers", "failed", "alternative")
+"""Settings that every tool has: what is said around it, in the agent's language."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:

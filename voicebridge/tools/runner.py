@@ -12,42 +12,27 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from voicebridge.tools.breaker import Breaker, BreakerLimits, BreakerState
-from voicebridge.tools.context import CallInfo, ToolContext, ToolError, ToolReply
-from voicebridge.tools.results import BadResult, TooLarge, one_line, shorten, to_json
+from voicebridge.tools.context import SPOKEN, CallInfo, ToolContext, ToolError
+from voicebridge.tools.outcome import SAY_CHARS, ToolOutcome, outcome_of
+from voicebridge.tools.results import BadResult, TooLarge, one_line
 from voicebridge.tools.schema import BadArguments
 from voicebridge.tools.threads import Threads
 from voicebridge.tools.tool import Tool
 
+__all__ = ["ToolOutcome", "ToolRunner", "ToolStats"]
+
 log = logging.getLogger(__name__)
 
-SAY_CHARS = 600
 PROGRESS_CHARS = 200
 PROGRESS_LINES = 20
 RETRY_S = 0.1
 """The wait before the second attempt; it doubles with each, and is spread by half."""
-
-
-@dataclass(frozen=True, slots=True)
-class ToolOutcome:
-    """As `conversation.events.ToolDone`, whose causes these are, and `cancelled`. `data` is JSON text or "".
-
-    After invalid_arguments `data` tells the model what is wrong with them.
-    """
-
-    ok: bool
-    say: str = ""
-    data: str = ""
-    cause: str = ""
-    hand_off: str = ""
-    hang_up: bool = False
-    ms: int = 0
-    attempts: int = 0
 
 
 @dataclass(slots=True)
@@ -216,9 +201,7 @@ class ToolRunner:
             outcome = ToolOutcome(False, cause="cancelled" if this.unwanted.done() else "timeout")
             this.faulty = outcome.cause == "timeout"
         ms = round((time.monotonic() - began) * 1000)
-        return self._settled(this, ToolOutcome(
-            outcome.ok, outcome.say, outcome.data, outcome.cause, outcome.hand_off, outcome.hang_up, ms, this.attempts
-        ))
+        return self._settled(this, replace(outcome, ms=ms, attempts=this.attempts))
 
     def _ended(self, this: _Run, work: asyncio.Task[ToolOutcome]) -> ToolOutcome:
         if work.cancelled():  # by something inside the tool: we have not
@@ -266,9 +249,10 @@ class ToolRunner:
 
     def _context(self, this: _Run, deadline: float, progress: Callable[[str], None]) -> ToolContext:
         call, name = this.call, this.tool.name
+        settings = {**self._settings.get(name, {}), **call.settings.get(name, {})}
         return ToolContext(
             tool=name, call_id=call.call_id, agent=call.agent, language=call.language, caller=call.caller,
-            dialled=call.dialled, settings={**self._settings.get(name, {}), **call.settings.get(name, {})},
+            dialled=call.dialled, settings={key: value for key, value in settings.items() if key not in SPOKEN},
             key=f"{call.call_id}-{this.number}", deadline=deadline, folder=self._folder, now=self._now,
             progress=_Progress(this, progress),
         )  # fmt: skip
@@ -294,7 +278,7 @@ class ToolRunner:
         tool = this.tool
         try:
             value = await self._called(tool, context, values)
-            return _outcome(tool, value)
+            return outcome_of(tool, value)
         except ToolError as error:
             say = one_line(error.say, SAY_CHARS) if isinstance(error.say, str) else ""
             raise _Failed("error", say, transient=error.transient) from None
@@ -352,23 +336,3 @@ async def _streamed(stream: Any, progress: Callable[[str], None]) -> Any:
     finally:
         await stream.aclose()
     return None
-
-
-def _outcome(tool: Tool, value: Any) -> ToolOutcome:
-    """Raises BadResult, TooLarge."""
-    if isinstance(value, str):
-        value = ToolReply(say=value)
-    elif not isinstance(value, ToolReply):
-        value = ToolReply(data=value)
-    for given, kind in ((value.say, str), (value.hand_off, str), (value.hang_up, bool)):
-        if not isinstance(given, kind):
-            raise BadResult(f"the reply has a {type(given).__name__} where a {kind.__name__} belongs")
-    if len(value.say) > tool.max_bytes or len(value.hand_off) > SAY_CHARS:
-        raise TooLarge
-    data = "" if value.data is None else to_json(value.data, tool.max_bytes)
-    if tool.result is not None:
-        data = tool.checked(data)
-    return ToolOutcome(
-        True, one_line(value.say, SAY_CHARS), shorten(data, tool.model_bytes) if data else "",
-        hand_off=value.hand_off, hang_up=value.hang_up,
-    )  # fmt: skip
