@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 MASK = "***"
-CARD_DIGITS = range(13, 20)
+CARD_DIGITS = range(14, 20)
+CARD_BEGINS = frozenset("23456")
+"""Of the numbers of banks' and travel cards (ISO/IEC 7812). Phone numbers as long as these begin with 0."""
 
 _SPOKEN_DIGITS = {
     "zero": "0", "oh": "0", "o": "0", "nought": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5",
@@ -86,9 +88,9 @@ def _full(tens: str) -> str:
 
 
 def _holds_card(number: str) -> bool:
-    """Whether a payment card's number is in it: 13 to 19 digits with a right check digit (Luhn)."""
+    """Whether a payment card's number is in it: one of their lengths, beginnings, and a right check digit (Luhn)."""
     return any(
-        _luhn(number[first : first + count])
+        number[first] in CARD_BEGINS and _luhn(number[first : first + count])
         for count in CARD_DIGITS
         for first in range(len(number) - count + 1)
     )

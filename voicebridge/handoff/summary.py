@@ -133,7 +133,8 @@ def _why(reason: str, phrases: Phrases) -> str:
 
 def _line(why: str, values: Sequence[str], done: Sequence[str], request: str) -> str:
     """The reason first, the caller's own words last: they are what is cut."""
-    parts = [part.rstrip(". ") for part in (why, *values, *done, f"Said: {request}" if request else "") if part]
+    parts = [part.rstrip(". ") for part in (why, *values, *done) if part]
+    parts += [f"said: {request}"] if request else []
     text = clean(". ".join(f"{part[:1].upper()}{part[1:]}" for part in parts), 4 * LINE_BYTES)
     if len(text.encode()) <= LINE_BYTES:
         return text
