@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from voicebridge.scenario.format import CallScript, Step
 from voicebridge.scenario.observation import Mark
-from voicebridge.scenario.script import CallScript, Step
 
 INTERRUPT_AFTER_S = 0.8
 """A caller who interrupts begins so long after the agent's first word, where the script does not say."""

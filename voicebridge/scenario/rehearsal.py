@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.config import cache_dir
 from voicebridge.engines.base import Embedder
+from voicebridge.handoff.directory import Directory
 from voicebridge.scenario import virtual
-from voicebridge.scenario.script import CallScript
+from voicebridge.scenario.format import CallScript
 from voicebridge.scenario.suite import Result, Suite, judged
 
 
@@ -18,7 +19,8 @@ async def rehearse(suites: Sequence[Suite], embedder: Embedder | None = None) ->
     for suite in suites:
         matcher = RuleMatcher(suite.agent, embedder, cache_dir())
         await matcher.prepare()
-        parts = virtual.VirtualParts(matcher)
+        directory = Directory(suite.settings.config.targets).for_agent(suite.agent)
+        parts = virtual.VirtualParts(matcher, directory)
         for call in suite.calls:
             if reason := _not_here(call):
                 yield Result(suite, call, "skipped", reason=reason)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.toolspec import ToolSpec
-from voicebridge.scenario.script import Stub
+from voicebridge.scenario.format import Stub
 from voicebridge.tools.runner import ToolOutcome
 from voicebridge.tools.schema import BadArguments
 from voicebridge.tools.tool import Tool

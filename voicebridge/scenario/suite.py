@@ -16,8 +16,9 @@ from pydantic import ValidationError
 import voicebridge
 from voicebridge.config import Config, ConfigError, Settings, load_agent
 from voicebridge.conversation.agent import AgentSpec
+from voicebridge.scenario.format import CallScript
 from voicebridge.scenario.observation import Observation
-from voicebridge.scenario.script import SUFFIX, CallScript, Script, load
+from voicebridge.scenario.script import SUFFIX, Script, load
 from voicebridge.scenario.source import ScriptError
 from voicebridge.scenario.verdict import Failure, judge
 from voicebridge.targets import named_by, target_problems

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from voicebridge.scenario.format import CallScript, Expect
 from voicebridge.scenario.observation import Mark, Observation, Said
-from voicebridge.scenario.script import CallScript, Expect
 
 
 @dataclass(frozen=True, slots=True)

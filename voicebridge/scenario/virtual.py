@@ -13,6 +13,7 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.conversation import commands as cmd
@@ -20,12 +21,15 @@ from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.core import Conversation
 from voicebridge.conversation.state import Agent, Caller, IllegalMove
+from voicebridge.handoff.desk import Case, Desk
+from voicebridge.handoff.directory import Directory
 from voicebridge.scenario import conductor
 from voicebridge.scenario.clock import Agenda, Entry
 from voicebridge.scenario.conductor import Stuck
+from voicebridge.scenario.format import CallScript, Reply, Step
+from voicebridge.scenario.humans import Humans
 from voicebridge.scenario.observation import Mark, Observation, observe
 from voicebridge.scenario.playout import Playout, seconds
-from voicebridge.scenario.script import CallScript, Reply, Step
 from voicebridge.scenario.stubs import Stubs
 from voicebridge.tools.context import CallInfo
 from voicebridge.tools.runner import ToolOutcome, ToolRunner
@@ -37,6 +41,7 @@ SHORTEST_S = 0.45
 KEY_EVERY_S = 0.25
 MATCH_S = 0.02
 PARSE_S = 0.005
+LOOK_UP_S = 0.005
 REST_LIMIT_S = 300.0
 SPEAK_LIMIT_S = 60.0
 WAITS_FOR_CALLER = frozenset({"no_input", "call_length"})
@@ -49,6 +54,7 @@ class VirtualParts:
     """What all calls of an agent share."""
 
     matcher: RuleMatcher
+    directory: Directory
     runner: ToolRunner | None = None
 
 
@@ -77,6 +83,9 @@ class VirtualCall:
         self._before = ""  # said in this utterance, before the voice that is heard now
         self._burst, self._burst_began, self._burst_s = "", 0.0, 0.0
         self._over = False
+        self._now0 = call.now or datetime.now()
+        if self._now0.tzinfo is None:
+            self._now0 = self._now0.astimezone()
 
     async def start(self) -> None:
         await self._tell(ev.CallStarted())
@@ -201,6 +210,8 @@ class VirtualCall:
                 await self._run_tool(command)
             case cmd.CancelTool():
                 _cancel(self._runs.pop(command.run, []))
+            case cmd.HandOff():
+                await self._hand_off(command)
             case _:
                 pass  # warming, prefilling, hold music, keys to the other side: seen in the log, and nothing comes back
 
@@ -263,6 +274,22 @@ class VirtualCall:
             outcome, took = ToolOutcome(False, cause="unknown_tool"), 0.0
         coming = [self._soon(after, ev.ToolProgress(wanted.run, text)) for after, text in progress]
         self._runs[wanted.run] = [*coming, self._soon(took, _done(wanted.run, outcome))]
+
+
+    async def _hand_off(self, wanted: cmd.HandOff) -> None:
+        """The real desk; where the script tells of humans, these are called, and answer as it says."""
+        desk = Desk(self._parts.directory, clock=self.clock)
+        humans = Humans(self._script.humans, self._parts.directory) if self._script.humans else None
+        case = Case(self._info.call_id, self._script.caller, self.agent.name)
+        after = LOOK_UP_S
+        async for update in desk.hand_off(wanted, case, humans):
+            if humans is not None:
+                after += humans.take_waited()
+            self._soon(after, update)
+
+    def clock(self) -> datetime:
+        """The date and time in the call."""
+        return self._now0 + timedelta(seconds=self.now())
 
 
 def _told(tell: Callable[[ev.Event], Awaitable[None]], event: ev.Event) -> Callable[[], Awaitable[None]]:
