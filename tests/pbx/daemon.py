@@ -65,12 +65,25 @@ class VoiceDaemon:
                 tied(command), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=REPOSITORY,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"}, start_new_session=True,
             )
+        self.until_ready()
+
+    def until_ready(self, life: int = 0) -> None:
+        """Until it takes calls in its nth life, and at which ports. Blocks. Raises DaemonError."""
+        assert self._process is not None
         until = time.monotonic() + READY_S
-        while (found := READY.search(self.output())) is None:
+        while len(found := list(READY.finditer(self.output()))) <= life:
             if self._process.poll() is not None or time.monotonic() > until:
                 raise DaemonError(f"voicebridge run is not ready (exit {self._process.poll()}):\n{self.output()}")
             time.sleep(0.05)
-        self.port = int(found[1])
+        self.port = int(found[life][1])
+
+    @property
+    def pid(self) -> int:
+        """Of the daemon itself, below the parent that watches it."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        (pid,) = map(int, children)
+        return pid
 
     @property
     def media(self) -> str:
