@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from voicebridge import plugins
-from voicebridge.plugins import GROUPS, PluginError, load, names
+from voicebridge.plugins import ENGINES, GROUPS, PluginError, load, load_all, names
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_the_built_in_engines_stand_in_the_same_lists_as_strangers(stranger):
 def test_every_default_engine_is_installed_under_its_name():
     from voicebridge.config import Engines
 
-    for kind in GROUPS:
+    for kind in ENGINES:
         assert getattr(Engines(), kind) in names(kind)
 
 

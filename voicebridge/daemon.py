@@ -26,11 +26,15 @@ from voicebridge.pbx.asterisk.audiosocket import AudioSocketServer
 from voicebridge.pbx.asterisk.fastagi import Addresses, FastAgiServer, scripts
 from voicebridge.pbx.attach import Destination, Ticket
 from voicebridge.pbx.leg import MediaLeg
+from voicebridge.tools.catalogue import equipped
+from voicebridge.tools.runner import ToolRunner
 from voicebridge.trace.store import CallStore
 
 log = logging.getLogger(__name__)
 
 PURGE_EVERY_S = 6 * 3600
+TOOLS_END_S = 5.0
+"""At shutdown, for tools that are to be completed although their caller is gone."""
 MAX_MOUTHS = 32
 """Languages beside the agents' own, in all."""
 Progress = Callable[[str], None]
@@ -101,7 +105,9 @@ class Daemon:
     """One process that serves calls. `start`, then `serve` until `stop` is asked for, then everything is put away."""
 
     def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+        settings, shelf = equipped(settings)
         self.settings = settings
+        self.tools = ToolRunner(shelf.tools.values(), folder=settings.config.store.dir, settings=shelf.settings)
         self.engines = Engines(settings)
         self.ticker = Ticker()
         config = settings.config
@@ -282,4 +288,5 @@ class Daemon:
         self.ticker.stop()
         for task in self._background:
             task.cancel()
+        await self.tools.close(TOOLS_END_S)
         await self.engines.stop()

@@ -11,6 +11,7 @@ import click
 from voicebridge.cli.call import call, demo
 from voicebridge.cli.doctor import doctor
 from voicebridge.cli.models import models
+from voicebridge.cli.plugins import plugins
 from voicebridge.cli.replay import replay
 from voicebridge.cli.run import run
 from voicebridge.cli.scenarios import test
@@ -44,5 +45,5 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "voicebridge", "_VOICEBRIDGE_COMPLETE").source())
 
 
-for command in (run, call, demo, doctor, models, replay, test):
+for command in (run, call, demo, doctor, models, plugins, replay, test):
     main.add_command(command)

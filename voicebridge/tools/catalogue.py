@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from voicebridge import plugins
-from voicebridge.config import ConfigError
+from voicebridge.config import ConfigError, Settings
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.form import Form
 from voicebridge.conversation.toolspec import ToolSpec
@@ -85,6 +85,13 @@ def equip(agent: AgentSpec, shelf: Shelf) -> AgentSpec:
         raise ConfigError("\n".join(f"agent {agent.name}: {problem}" for problem in problems))
     box = tuple(_reachable(agent, spec) for spec in agent.toolbox)
     return dataclasses.replace(agent, toolbox=box)
+
+
+def equipped(settings: Settings) -> tuple[Settings, Shelf]:
+    """The settings with every agent's toolbox filled, and where the tools come from. Raises ConfigError."""
+    shelf = load_tools(settings.config.tools, settings.config.fallbacks)
+    agents = {name: equip(agent, shelf) for name, agent in settings.agents.items()}
+    return settings.model_copy(update={"agents": agents}), shelf
 
 
 # ---- loading
