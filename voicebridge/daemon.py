@@ -22,10 +22,13 @@ from voicebridge.config import ConfigError, Settings, cache_dir, split_address
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.engines.base import Embedder, LlmEngine, Message, SttEngine, TtsEngine
 from voicebridge.modelstore.catalogue import UnknownModel
+from voicebridge.pbx.asterisk.ari import AriError, access_of, own_host
 from voicebridge.pbx.asterisk.audiosocket import AudioSocketServer
 from voicebridge.pbx.asterisk.fastagi import Addresses, FastAgiServer, scripts
+from voicebridge.pbx.asterisk.stasis import Stasis
+from voicebridge.pbx.asterisk.sweep import sweep
 from voicebridge.pbx.attach import Destination, Ticket
-from voicebridge.pbx.leg import MediaLeg
+from voicebridge.pbx.leg import LegListener, MediaLeg
 from voicebridge.tools.catalogue import equipped
 from voicebridge.tools.runner import ToolRunner
 from voicebridge.trace.store import CallStore
@@ -130,6 +133,9 @@ class Daemon:
         self._mouths: dict[tuple[str, str], Mouth] = {}
         self._server: AudioSocketServer | None = None
         self._agi: FastAgiServer | None = None
+        access = access_of(config)
+        self.stasis = Stasis(access, self.registry, self._ari_media) if access is not None else None
+        self._host_for_ari = ""
         self._stopping = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
         self._progress = progress or (lambda text: None)
@@ -151,6 +157,7 @@ class Daemon:
             self.store.prepare()
         except OSError as error:
             raise ConfigError(f"store.dir = {self.settings.config.store.dir}: {error.strerror}") from error
+        await self._sweep()
         self._progress("starting engines")
         await self.engines.start()
         for agent in self.settings.agents.values():
@@ -209,7 +216,7 @@ class Daemon:
         self._server = AudioSocketServer(
             host,
             port,
-            self.registry.accept,
+            self._accept,
             allow=listen.allow,
             handshake_s=listen.handshake_s,
             max_calls=listen.max_calls + 8,
@@ -220,6 +227,8 @@ class Daemon:
         except OSError as error:
             raise ConfigError(f"listen.audiosocket = {listen.audiosocket}: {error.strerror}") from error
         await self._listen_agi()
+        if self.stasis is not None:
+            self.stasis.start()
         log.info("listening audiosocket=%s:%d agents=%s", host, self.port, ",".join(self._parts))
 
     async def _listen_agi(self) -> None:
@@ -242,6 +251,25 @@ class Daemon:
         listen = self.settings.config.listen
         host, _ = split_address(listen.audiosocket)
         return Addresses(host, advertise=listen.advertise, media_port=self.port, agi_port=self.agi_port or 0)
+
+    async def _sweep(self) -> None:
+        """Callers that a dead daemon has left in Asterisk must not wait for our engines."""
+        if self.stasis is None:
+            return
+        self._host_for_ari = await asyncio.to_thread(own_host, self.stasis.board.ari.access.url)
+        try:
+            await sweep(self.settings)
+        except AriError as error:
+            log.warning("%s", error)
+
+    def _ari_media(self) -> str:
+        return self._addresses().media(self._host_for_ari)
+
+    def _accept(self, leg: MediaLeg) -> LegListener | None:
+        listener = self.registry.accept(leg)
+        if listener is None or self.stasis is None:
+            return listener
+        return self.stasis.listener(leg.call_id, listener)
 
     def _keep(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -283,6 +311,8 @@ class Daemon:
         await self.registry.drain(limit_s=drain_s)
         if self._agi is not None:  # after the calls: their PBX asks for their outcome
             await self._agi.stop()
+        if self.stasis is not None:
+            await self.stasis.stop()
         if self._server is not None:
             await self._server.stop()
         self.ticker.stop()

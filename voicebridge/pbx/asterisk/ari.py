@@ -10,10 +10,11 @@ import asyncio
 import base64
 import json
 import logging
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
@@ -280,6 +281,18 @@ def access_of(config: Config) -> AriAccess | None:
         return AriAccess(login.url, login.user, login.secret(PASSWORD_VARIABLE), login.app, login.rate)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"ari.password_file = {login.password_file}: cannot be read: {error}") from error
+
+
+def own_host(url: str) -> str:
+    """The address of ours that Asterisk would see; loopback where that cannot be told. May ask the name server."""
+    parts = urlsplit(url)
+    try:
+        (family, _, _, _, address), *_ = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_DGRAM)
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(address)  # sends nothing
+            return str(probe.getsockname()[0])
+    except OSError:
+        return "127.0.0.1"
 
 
 def _at(*parts: str) -> str:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 4.0
 REQUEST_S = 2.0
-ORPHANED = {"VB_STATUS": "FALLBACK", "VB_REASON": "daemon_lost", "VB_RESULT": "FALLBACK"}
+ORPHANED = {"VB_REASON": "daemon_lost", "VB_RESULT": "FALLBACK"}
 
 
 async def sweep(settings: Settings) -> int:
