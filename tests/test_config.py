@@ -189,3 +189,56 @@ def test_an_agent_s_name_is_its_file_s_unless_it_says_otherwise(place):
     (place / "one.toml").write_text('greeting = "Hi."')
     (place / "two.toml").write_text('name = "second"\ngreeting = "Hi."')
     assert (load_agent(place / "one.toml").name, load_agent(place / "two.toml").name) == ("one", "second")
+
+
+FORM = '''greeting = "Hi."
+tools = ["book"]
+[[rules]]
+name = "book"
+examples = ["book"]
+action = "form"
+form = "{form}"
+[[forms]]
+name = "booking"
+tool = "{tool}"
+confirm = "{confirm}"
+[[forms.slots]]
+name = "day"
+kind = "{kind}"
+ask = [{ask}]
+[[forms.slots]]
+name = "pin"
+kind = "digits"
+ask = ["Your PIN?"]
+secret = true
+'''
+GOOD = {"form": "booking", "tool": "book", "confirm": "On {day}?", "kind": "date", "ask": '"Which day?"'}
+
+
+def form_file(place: Path, **changes: str) -> Path:
+    (place / "desk.toml").write_text(FORM.format(**{**GOOD, **changes}))
+    return place / "desk.toml"
+
+
+def test_forms_and_the_rules_that_open_them_are_read(place):
+    agent = load_agent(form_file(place))
+    assert [slot.name for slot in agent.forms[0].slots] == ["day", "pin"]
+    assert agent.form(agent.rules[0].form) is agent.forms[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"form": "none"}, "desk.toml:7: rules.form: 'none' is none of the agent's forms: booking"),
+        ({"tool": "cook"}, "desk.toml:10: forms.tool: 'cook' is not in the agent's tools: book"),
+        ({"confirm": "On {date}?"}, "desk.toml:11: forms.confirm: no slot is called date"),
+        ({"confirm": "{day}, {pin}?"}, "slot 'pin' of form 'booking' is secret and would be said aloud"),
+        ({"kind": "choice"}, "slot 'day' of form 'booking' is a choice without choices"),
+        ({"ask": ""}, "slot 'day' of form 'booking' has no question"),
+        ({"kind": "colour"}, "forms.slots.kind"),
+    ],
+    ids=["form", "tool", "confirm", "secret", "choice", "ask", "kind"],
+)
+def test_what_a_form_lacks_is_told_with_its_place(place, changes, problem):
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        load_agent(form_file(place, **changes))

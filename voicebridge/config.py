@@ -7,14 +7,16 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError, field_validator
 
+from voicebridge.conversation import templates
 from voicebridge.conversation.agent import AgentSpec
+from voicebridge.conversation.form import Form
 from voicebridge.logins import AmiLogin, AriLogin
 from voicebridge.targets import HandoffSettings, Target, named_by, target_problems
 
@@ -246,6 +248,41 @@ def _agent_problems(agent: AgentSpec) -> Iterator[tuple[tuple[int | str, ...], s
             yield here, f"rules.examples: rule {rule.name!r} has neither examples nor a key (dtmf): nothing leads to it"
         if rule.action == "say" and not rule.say:
             yield here, f"rules.say: rule {rule.name!r} has nothing to say"
+        if rule.action == "tool" and rule.tool not in agent.tools:
+            known = _list(agent.tools)
+            yield ("rules", index, "tool"), f"rules.tool: {rule.tool!r} is not in the agent's tools: {known}"
+        if rule.action == "form" and agent.form(rule.form) is None:
+            known = _list(form.name for form in agent.forms)
+            yield ("rules", index, "form"), f"rules.form: {rule.form!r} is none of the agent's forms: {known}"
+    for index, form in enumerate(agent.forms):
+        yield from _form_problems(agent, index, form)
+
+
+def _form_problems(agent: AgentSpec, index: int, form: Form) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    here = ("forms", index, "name")
+    names = [slot.name for slot in form.slots]
+    if sum(other.name == form.name for other in agent.forms) > 1:
+        yield here, f"forms.name: two forms are called {form.name!r}"
+    if form.tool not in agent.tools:
+        yield ("forms", index, "tool"), f"forms.tool: {form.tool!r} is not in the agent's tools: {_list(agent.tools)}"
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield here, f"forms.slots: form {form.name!r} has two slots called {name!r}"
+    for slot in form.slots:
+        if not slot.ask and not slot.optional:
+            yield here, f"forms.slots: slot {slot.name!r} of form {form.name!r} has no question (ask)"
+        if slot.kind == "choice" and not slot.choices:
+            yield here, f"forms.slots: slot {slot.name!r} of form {form.name!r} is a choice without choices"
+    unknown = templates.fields(form.confirm) - set(names)
+    if unknown:
+        yield ("forms", index, "confirm"), f"forms.confirm: no slot is called {_list(sorted(unknown))}"
+    secret = {slot.name for slot in form.slots if slot.secret}
+    said = templates.fields(form.confirm).union(*(templates.fields(text) for text in form.done))
+    for name in sorted(secret & said):
+        yield here, f"forms: slot {name!r} of form {form.name!r} is secret and would be said aloud"
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _embedded_agents() -> dict[str, AgentSpec]:
