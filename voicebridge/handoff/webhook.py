@@ -116,7 +116,8 @@ class Webhook:
         self._attempts = attempts
         self._first_pause_s = first_pause_s
         self._spread = spread
-        self._client: httpx.AsyncClient | None = None
+        # Made here, when the daemon starts: reading the certificates would stop the media clock of a call.
+        self._client = httpx.AsyncClient(timeout=None, follow_redirects=False)
         self._tasks: set[asyncio.Task[None]] = set()
         self.delivered = 0
         self.failed = 0
@@ -144,8 +145,7 @@ class Webhook:
             log.error("%s: given up at the end of the daemon", task.get_name())
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._client is not None:
-            await self._client.aclose()
+        await self._client.aclose()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -184,7 +184,7 @@ class Webhook:
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
-                self._http().stream("POST", self._url, content=body, headers=headers) as answer,
+                self._client.stream("POST", self._url, content=body, headers=headers) as answer,
             ):
                 status = answer.status_code  # the body is of no interest, however long it is
         except TimeoutError:
@@ -194,11 +194,6 @@ class Webhook:
         if 200 <= status < 300:
             return "", True
         return f"answered {status}", status not in TRY_AGAIN and status < 500
-
-    def _http(self) -> httpx.AsyncClient:
-        if self._client is None:
-            self._client = httpx.AsyncClient(timeout=None, follow_redirects=False)
-        return self._client
 
 
 def signature(secret: bytes, timestamp: str, body: bytes) -> str:
