@@ -22,7 +22,7 @@ from voicebridge.handoff import webhook as room
 from voicebridge.handoff.desk import Case, Desk
 from voicebridge.handoff.directory import Directory
 from voicebridge.handoff.summary import Summary, Turn
-from voicebridge.handoff.webhook import Delivery, Webhook, open_webhook, signature
+from voicebridge.handoff.webhook import Delivery, Webhook, webhook_for, signature
 from voicebridge.targets import HandoffSettings, Target
 
 AT = datetime(2026, 12, 1, 11, 0, tzinfo=UTC)
@@ -178,18 +178,18 @@ async def test_logs_carry_neither_content_nor_the_address(receiver, caplog):
 
 
 def test_no_address_no_webhook():
-    assert open_webhook(HandoffSettings()) is None
+    assert webhook_for(HandoffSettings()) is None
 
 
 def test_the_secret_comes_from_the_file_or_the_environment(tmp_path, monkeypatch):
     file = tmp_path / "secret"
     file.write_text("from the file\n")
     monkeypatch.setenv("VB_WEBHOOK_SECRET", "from the environment")
-    made = open_webhook(HandoffSettings(webhook="http://127.0.0.1/", secret_file=file))
+    made = webhook_for(HandoffSettings(webhook="http://127.0.0.1/", secret_file=file))
     assert made is not None
     assert made._secret == b"from the file"
-    assert open_webhook(HandoffSettings(webhook="http://127.0.0.1/"))._secret == b"from the environment"
-    assert open_webhook(HandoffSettings(webhook="http://127.0.0.1/", secret_env="VB_NOT_SET"))._secret == b""
+    assert webhook_for(HandoffSettings(webhook="http://127.0.0.1/"))._secret == b"from the environment"
+    assert webhook_for(HandoffSettings(webhook="http://127.0.0.1/", secret_env="VB_NOT_SET"))._secret == b""
 
 
 @pytest.mark.parametrize("content", [None, b"", b"  \n", b"\xff\xfe"], ids=["absent", "empty", "blank", "no_text"])
@@ -198,4 +198,4 @@ def test_a_secret_that_cannot_be_read_is_named(tmp_path, content):
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(ConfigError, match=r"handoff\.secret_file: .*secret"):
-        open_webhook(HandoffSettings(webhook="http://127.0.0.1/", secret_file=file))
+        webhook_for(HandoffSettings(webhook="http://127.0.0.1/", secret_file=file))

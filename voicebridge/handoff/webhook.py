@@ -79,7 +79,7 @@ class Delivery:
         return json.dumps(told, ensure_ascii=True).encode()
 
 
-def open_webhook(settings: HandoffSettings) -> Webhook | None:
+def webhook_for(settings: HandoffSettings) -> Webhook | None:
     """As configured; None where there is none. ConfigError where the secret cannot be read."""
     if not settings.webhook:
         return None
