@@ -36,7 +36,7 @@ from voicebridge.engines.decision import BrokenCall
 from voicebridge.engines.gate import Gate, Ticket
 from voicebridge.engines.slots import Slot, SlotTable
 from voicebridge.engines.supervisor import Worker, WorkerSpec
-from voicebridge.engines.telling import instructions, told
+from voicebridge.engines.telling import told
 from voicebridge.modelstore.catalogue import Model, chosen
 
 log = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ class LlamaSession:
         self._tools = tools
         self._agent = agent  # by whom prompts are saved; the tools stand in them
         if tools:
-            self._agent += " #" + hashlib.sha256(instructions(tools).encode()).hexdigest()[:8]
+            self._agent += " #" + hashlib.sha256(repr(told((), tools)).encode()).hexdigest()[:8]
         self._ticket: Ticket | None = None
         self._deadline = math.inf
 
