@@ -22,7 +22,7 @@ from voicebridge.handoff import webhook as room
 from voicebridge.handoff.desk import Case, Desk
 from voicebridge.handoff.directory import Directory
 from voicebridge.handoff.summary import Summary, Turn
-from voicebridge.handoff.webhook import Delivery, Webhook, webhook_for, signature
+from voicebridge.handoff.webhook import Delivery, Webhook, signature, webhook_for
 from voicebridge.targets import HandoffSettings, Target
 
 AT = datetime(2026, 12, 1, 11, 0, tzinfo=UTC)
