@@ -25,6 +25,8 @@ SHIPPED = Path(__file__).parents[2] / "dialplan" / "asterisk"
 FOLDERS = ("etc", "lib", "spool", "run", "log")
 PREFIX = "vb-pbx-"
 STALE_S = 6 * 3600
+HUMAN = "queue-thankyou"
+"""The prompt by which a human of the bench is known."""
 START_S = 30.0
 RTP_PORTS = 200
 RATE = 8_000
@@ -70,9 +72,11 @@ class Asterisk:
         for name in FOLDERS:
             (self._folder / name).mkdir()
         shutil.copy(self.fallback, self._folder / "lib" / "fallback.wav")
+        shutil.copy(self.fallback.with_name(f"{HUMAN}.wav"), self._folder / "lib" / "human.wav")
         first = free_rtp_range(RTP_PORTS)
         names = {
             "DIR": self.inside, "SIP_PORT": self.sip_port, "FALLBACK": f"{self.inside}/lib/fallback",
+            "HUMAN": f"{self.inside}/lib/human",
             "RTP_FIRST": first, "RTP_LAST": first + RTP_PORTS - 1,
             "ARI_PORT": self.ari_port, "AMI_PORT": self.ami_port, "SECRET": self.secret,
         }
