@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from voicebridge.conversation.agent import AgentSpec
-from voicebridge.conversation.toolspec import ToolSpec
 from voicebridge.scenario.format import Stub
+from voicebridge.tools.catalogue import Shelf
 from voicebridge.tools.runner import ToolOutcome
-from voicebridge.tools.schema import BadArguments
+from voicebridge.tools.schema import BadArguments, Parameter
 from voicebridge.tools.tool import Tool
-
-ANYTHING = '{"type":"object","properties":{}}'
 
 
 class Stubs:
@@ -48,9 +47,29 @@ def outcome(stub: Stub) -> ToolOutcome:
     return ToolOutcome(ok, stub.say, data if ok else "", stub.fails or "", stub.hand_off, stub.hang_up)
 
 
-def missing_specs(agent: AgentSpec, canned: Mapping[str, Sequence[Stub]]) -> tuple[ToolSpec, ...]:
-    """Tools that the agent may use and that are only canned: they take any arguments."""
-    known = {spec.name for spec in agent.toolbox}
-    return tuple(
-        ToolSpec(name, "", ANYTHING) for name in agent.tools if name in canned and name not in known
-    )
+def stock(shelf: Shelf, agent: AgentSpec, canned: Iterable[str]) -> None:
+    """Put onto the shelf what the agent uses and only the scenario has: it takes what the agent gives it."""
+    for name in canned:
+        if name in agent.tools and name not in shelf.tools:
+            parameters = [Parameter(argument, Any, None) for argument in _arguments(agent, name)]
+            shelf.tools[name] = Tool.of(_never, parameters, name=name)
+
+
+def installed(shelf: Shelf) -> list[Tool]:
+    """The tools that can be run in earnest."""
+    return [tool for tool in shelf.tools.values() if tool.function is not _never]
+
+
+def _arguments(agent: AgentSpec, tool: str) -> Iterator[str]:
+    """What the agent's rules and forms give to a tool."""
+    names: list[str] = []
+    for rule in agent.rules:
+        names += rule.arguments if rule.tool == tool else ()
+    for form in agent.forms:
+        if form.tool == tool:
+            names += [*(slot.name for slot in form.slots), *(name for name, _ in form.fixed)]
+    yield from dict.fromkeys(names)
+
+
+async def _never() -> None:
+    """Canned tools are not run."""

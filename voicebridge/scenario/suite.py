@@ -8,32 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
-import voicebridge
 from voicebridge.config import Config, ConfigError, Settings, load_agent
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.scenario.format import CallScript
 from voicebridge.scenario.observation import Observation
 from voicebridge.scenario.script import SUFFIX, Script, load
 from voicebridge.scenario.source import ScriptError
+from voicebridge.scenario.stubs import stock
 from voicebridge.scenario.verdict import Failure, judge
 from voicebridge.targets import named_by, target_problems
+from voicebridge.tools.catalogue import Shelf, equip, load_tools
 
-EMBEDDED = Path(voicebridge.__file__).parent / "data" / "agents"
+EMBEDDED = Path(str(resources.files("voicebridge"))) / "data" / "agents"
 Status = Literal["passed", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
 class Suite:
-    """One file's calls; `settings` have the file's piece of configuration in them, and its agent as the default."""
+    """One file's calls; `settings` have the file's piece of configuration in them, and its agent as the only one.
+
+    The agent has its tools; those on the shelf that are not installed are canned.
+    """
 
     script: Script
     agent: AgentSpec
     settings: Settings
+    shelf: Shelf
     calls: tuple[CallScript, ...]
 
 
@@ -91,7 +97,8 @@ def open_suite(path: Path, base: Settings, *, pattern: str = "") -> Suite:
             f"{script.at('agent')}: agent {agent.name!r} names the target {unknown[0]!r}, which is not configured: "
             "put it into config.targets here, or tell the configuration with --config"
         )
-    _check_expectations(script, agent, config)
+    agent, shelf = _with_tools(script, agent, config)
+    _check_names(script, agent, config)
     settings = base.model_copy(
         update={
             "config": config.model_copy(update={"default_agent": agent.name}),
@@ -100,7 +107,7 @@ def open_suite(path: Path, base: Settings, *, pattern: str = "") -> Suite:
         }
     )
     wanted = tuple(call for call in script.calls if pattern.casefold() in call.name.casefold())
-    return Suite(script, agent, settings, wanted)
+    return Suite(script, agent, settings, shelf, wanted)
 
 
 def _with_piece(script: Script, base: Config) -> Config:
@@ -141,12 +148,24 @@ def _agent(script: Script, base: Settings) -> AgentSpec:
     raise ScriptError(f"{script.at('agent')}: agent: no {file}, and {name!r} is none of the configured ones: {known}")
 
 
-def _check_expectations(script: Script, agent: AgentSpec, config: Config) -> None:
+def _with_tools(script: Script, agent: AgentSpec, config: Config) -> tuple[AgentSpec, Shelf]:
+    """Raises ScriptError."""
+    try:
+        shelf = load_tools(config.tools, config.fallbacks)
+        stock(shelf, agent, sorted({name for call in script.calls for name in call.tools}))
+        return equip(agent, shelf), shelf
+    except ConfigError as error:
+        place = script.at("config", "tools") if script.config else script.at("agent")
+        hint = " (install its package, or can it in `tools:`)" if "there is no tool" in str(error) else ""
+        raise ScriptError("\n".join(f"{place}: {line}{hint}" for line in str(error).splitlines())) from None
+
+
+def _check_names(script: Script, agent: AgentSpec, config: Config) -> None:
     """Names that can never come up are typos. Raises ScriptError."""
     problems = []
     for number, call in enumerate(script.calls):
         for tool in call.tools:
-            if tool not in agent.tools:
+            if agent.tool(tool) is None:
                 place = script.at("calls", number, "tools", tool)
                 problems.append(f"{place}: tools.{tool}: agent {agent.name!r} has no such tool in its `tools`")
         for at, step in enumerate(call.steps):

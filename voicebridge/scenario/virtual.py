@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.conversation import commands as cmd
@@ -30,7 +31,8 @@ from voicebridge.scenario.format import CallScript, Reply, Step
 from voicebridge.scenario.humans import Humans
 from voicebridge.scenario.observation import Mark, Observation, observe
 from voicebridge.scenario.playout import Playout, seconds
-from voicebridge.scenario.stubs import Stubs
+from voicebridge.scenario.stubs import Stubs, installed
+from voicebridge.tools.catalogue import Shelf
 from voicebridge.tools.context import CallInfo
 from voicebridge.tools.runner import ToolOutcome, ToolRunner
 from voicebridge.trace import eventlog
@@ -51,11 +53,12 @@ NOT_SCRIPTED = "The script has no answer of the model for this."
 
 @dataclass(frozen=True)
 class VirtualParts:
-    """What all calls of an agent share."""
+    """What all calls of an agent share. `folder` is where tools keep what they keep."""
 
     matcher: RuleMatcher
     directory: Directory
-    runner: ToolRunner | None = None
+    shelf: Shelf
+    folder: Path
 
 
 class VirtualCall:
@@ -69,7 +72,10 @@ class VirtualCall:
         self._parts = parts
         self._agenda = Agenda(0.0)
         self._playout = Playout(self._agenda, self._tell)
-        self._stubs = Stubs(call.tools, parts.runner.tools if parts.runner is not None else {})
+        self._stubs = Stubs(call.tools, parts.shelf.tools)
+        self._runner = ToolRunner(
+            installed(parts.shelf), folder=parts.folder, settings=parts.shelf.settings, now=self.clock
+        )
         self._info = CallInfo.of(agent, str(uuid.uuid4()), caller=call.caller)
         self._inbox: deque[ev.Event] = deque()
         self._handling = False
@@ -115,8 +121,8 @@ class VirtualCall:
     async def speaks(self, seconds: float) -> None:
         if not await self._agenda.run(SPEAK_LIMIT_S, until=lambda: self._over or self._answers()):
             raise Stuck("the agent did not speak: there was nothing to interrupt")
-        await self.wait(seconds)
-        if not self._over and self._playout.empty:
+        silent = await self._agenda.run(seconds, until=lambda: self._over or self._playout.empty)
+        if silent and not self._over:
             raise Stuck(f"the agent had finished before {seconds:g} s: there was nothing to interrupt")
 
     def _answers(self) -> bool:
@@ -260,9 +266,9 @@ class VirtualCall:
             took = stub.takes
             parts = len(stub.progress) + 1
             progress = [(took * number / parts, text) for number, text in enumerate(stub.progress, 1)]
-        elif self._parts.runner is not None:
+        else:
             began = time.monotonic()
-            outcome = await self._parts.runner.run(
+            outcome = await self._runner.run(
                 self._info,
                 wanted.run,
                 wanted.tool,
@@ -270,8 +276,6 @@ class VirtualCall:
                 lambda text: progress.append((time.monotonic() - began, text)),
             )
             took = time.monotonic() - began
-        else:
-            outcome, took = ToolOutcome(False, cause="unknown_tool"), 0.0
         coming = [self._soon(after, ev.ToolProgress(wanted.run, text)) for after, text in progress]
         self._runs[wanted.run] = [*coming, self._soon(took, _done(wanted.run, outcome))]
 
