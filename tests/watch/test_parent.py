@@ -28,7 +28,7 @@ logging.basicConfig(level="INFO", format=LOG_FORMAT)
 limits, sweep, *argv = sys.argv[1:]
 sys.exit(Watcher(
     argv,
-    sweeper=ProcessSweeper([sys.executable, "-c", sweep]) if sweep else NoSweeper(),
+    sweeper=ProcessSweeper([sys.executable, "-c", sweep], told=b"where it is") if sweep else NoSweeper(),
     notify=Notify.taken(),
     limits=Limits(**json.loads(limits)),
 ).run())
@@ -331,9 +331,9 @@ def test_a_sweep_that_hangs_holds_up_nobody(watched, tmp_path):
 
 def test_before_it_ends_for_want_of_a_daemon_orphans_are_swept(watched, tmp_path):
     file = tmp_path / "swept"
-    one = watched("exit:2", sweep=f"import time; time.sleep(0.5); open({str(file)!r}, 'w').write('x')")
+    one = watched("exit:2", sweep=f"import sys; open({str(file)!r}, 'w').write(sys.stdin.read())")
     assert one.code() == 2
-    assert swept(file) == 1
+    assert file.read_text() == "where it is"
 
 
 # ---- cost
@@ -359,3 +359,19 @@ def test_it_loads_nothing_that_a_daemon_is_made_of():
     code = f"import sys, voicebridge.watch.parent; print(sorted({heavy!r} & set(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
+
+
+def test_a_command_becomes_a_parent_and_a_daemon_of_the_same_command(tmp_path):
+    """`python -m voicebridge.watch.parent ARGUMENT...` runs `python -m voicebridge ARGUMENT... --no-parent`."""
+    (tmp_path / "voicebridge").mkdir()
+    (tmp_path / "voicebridge" / "__init__.py").write_text("raise SystemExit('not from the working folder')")
+    reading, writing = os.pipe()
+    os.close(writing)
+    parent = [sys.executable, "-P", "-m", "voicebridge.watch.parent", "--sweep", str(reading)]
+    told = subprocess.run(
+        [*parent, "run", "--config", "none.toml"],
+        capture_output=True, text=True, pass_fds=(reading,), cwd=tmp_path, timeout=30,
+    )
+    os.close(reading)
+    assert told.returncode == 2, told.stderr
+    assert "none.toml" in told.stderr and "not from the working folder" not in told.stderr

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import faulthandler
+import json
 import os
 import signal
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
@@ -60,25 +62,36 @@ def run(
 ) -> None:
     """Serve calls until SIGTERM or Ctrl-C."""
     settings = overridden(settings_or_exit(path), agent, listen, record, event_log, store)
-    if watched:
-        become_parent(sys.argv[1:])
     try:
+        if watched:
+            become_parent(sys.argv[1:], settings)
         uvloop.run(_serve(settings, drain))
     except (ConfigError, PluginError) as error:
         click.echo(f"voicebridge: {error}", err=True)
         sys.exit(2)
 
 
-def become_parent(arguments: list[str]) -> NoReturn:
+def become_parent(arguments: list[str], settings: Settings) -> NoReturn:
     """Turn into the watching parent, which starts `voicebridge ARGUMENT... --no-parent`.
 
-    This process goes on as another program, and so without all that reading the configuration has loaded.
+    This process goes on as another program, and so without all that reading the configuration has loaded. How ARI is
+    reached it takes along in a pipe: a configuration that was spoilt meanwhile must not keep it from sweeping. Raises
+    ConfigError.
     """
+    from voicebridge.pbx.asterisk.ari import access_of
+
     here = Path(__file__).parents[2] == Path.cwd()
     safe = [] if here else ["-P"]  # else whatever lies in the working folder could be imported for ours
+    command = [sys.executable, *safe, "-m", watch.__name__]
+    if (access := access_of(settings.config)) is not None:
+        reading, writing = os.pipe()
+        os.write(writing, json.dumps(asdict(access)).encode())
+        os.close(writing)
+        os.set_inheritable(reading, True)
+        command += ["--sweep", str(reading)]
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, *safe, "-m", watch.__name__, *arguments])  # noqa: S606 - no shell wanted
+    os.execv(sys.executable, [*command, *arguments])  # noqa: S606 - no shell wanted
 
 
 def overridden(

@@ -1,10 +1,10 @@
 """The parent of the daemon: starts it, listens to its heartbeat, kills it when it is frozen, starts it again.
 
-    python -m voicebridge.watch.parent [--sweep] ARGUMENT...      what `voicebridge ARGUMENT...` turns into
+    python -m voicebridge.watch.parent [--sweep FD] ARGUMENT...      what `voicebridge ARGUMENT...` turns into
 
 A frozen daemon is noticed by nobody else: Asterisk keeps its calls for ever, in silence. Killed, its sockets close and
 every dialplan goes on to its fallback. While no daemon is ready, calls that hang in our ARI application are swept to
-their fallback by a process of its own (`sweep.py`), so that an ARI that hangs holds up nothing.
+their fallback by a process of its own (`cli/sweep.py`), so that an ARI that hangs holds up nothing.
 
 Small on purpose: no asyncio, no configuration, nothing that could freeze or fail for the daemon's reasons.
 """
@@ -292,13 +292,19 @@ def reap_strangers(own: Container[int]) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`[--sweep] ARGUMENT...`, those of a `voicebridge run` whose configuration has been found good."""
+    """`[--sweep FD] ARGUMENT...`, those of a `voicebridge run` whose configuration has been found good.
+
+    From FD comes what the sweeping process is to be told.
+    """
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    sweeps, wanted = arguments[:1] == ["--sweep"], list(arguments)
-    safe = ["-P"] if sys.flags.safe_path else []
-    command = [sys.executable, *safe, "-m", "voicebridge", *(wanted[1:] if sweeps else wanted)]
-    sweeper = ProcessSweeper([*command, "--sweep"]) if sweeps else NoSweeper()
-    return Watcher([*command, "--no-parent"], sweeper=sweeper, notify=Notify.taken()).run()
+    python = [sys.executable, *(["-P"] if sys.flags.safe_path else []), "-m"]
+    sweeper: Sweeper = NoSweeper()
+    if arguments[:1] == ["--sweep"]:
+        with open(int(arguments[1]), "rb") as pipe:  # noqa: PTH123 - a descriptor, no path
+            sweeper = ProcessSweeper([*python, "voicebridge.cli.sweep"], told=pipe.read())
+        arguments = arguments[2:]
+    daemon = [*python, "voicebridge", *arguments, "--no-parent"]
+    return Watcher(daemon, sweeper=sweeper, notify=Notify.taken()).run()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Has the calls that a dead daemon left in our ARI application sent to their fallback, in a process of its own.
 
-`voicebridge run --sweep` is that process: it sweeps every second until it is ended. It runs while no daemon is ready.
+It sweeps every second until it is ended, and runs while no daemon is ready.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class NoSweeper:
 
 
 class ProcessSweeper:
-    """Runs `argv` while it is wanted; it dies with us, even at SIGKILL."""
+    """Runs `argv` while it is wanted, `told` on its standard input; it dies with us, even at SIGKILL."""
 
-    def __init__(self, argv: Sequence[str]) -> None:
-        self._argv = argv
+    def __init__(self, argv: Sequence[str], told: bytes = b"") -> None:
+        self._argv, self._told = argv, told
         self._process: subprocess.Popen[bytes] | None = None
         self._wanted = False
         self._started_at = 0.0
@@ -96,8 +96,11 @@ class ProcessSweeper:
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), "0", *self._argv],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 start_new_session=True,
             )
+            assert self._process.stdin is not None
+            with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:  # short: a pipe takes it at once
+                pipe.write(self._told)
         except OSError as error:
             log.error("calls left behind cannot be swept: %s", error.strerror)  # noqa: TRY400 - the cause says it all
