@@ -1,57 +1,79 @@
-"""OpenAI-compatible HTTP, as llama.cpp's server speaks it: streamed chat, embeddings, slots.
+"""OpenAI-compatible HTTP: streamed chat, and llama.cpp's embeddings and slots.
 
 A new connection for every request: llama.cpp's server sometimes fails on one that has carried a stream (3 times in 12).
-Closing the stream ends the work in the server, between two tokens.
+Closing the stream ends the work in the server, between two tokens. Over TLS, where a connection costs round trips and
+proxies stand in front of the servers, connections are kept.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from voicebridge.conversation.commands import ChatMessage
+from voicebridge.engines.guard import harmless
 
+KEPT_S = 20.0
+"""Shorter than the servers and proxies in use keep an idle connection, most of which do so for a minute."""
 CONNECT_TIMEOUT_S = 2.0
 
 
 class HttpTrouble(Exception):
-    """A request failed. `cause` is one of EngineError's."""
+    """A request failed. `cause` is one of EngineError's; `status` is HTTP's where the server answered with an error."""
 
-    def __init__(self, cause: str, detail: str) -> None:
+    def __init__(self, cause: str, detail: str, status: int = 0) -> None:
         super().__init__(f"{cause}: {detail}")
         self.cause = cause
         self.detail = detail
+        self.status = status
 
 
 class ChatHttp:
-    """A server on a Unix socket. Time limits are the caller's affair: cancel what takes too long."""
+    """A server, by its Unix socket or its address. Time limits are the caller's affair: cancel what takes too long."""
 
-    def __init__(self, socket: Path) -> None:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    def __init__(self, server: Path | str, headers: Mapping[str, str] | None = None) -> None:
+        """`server`: the socket of a server on this machine, or the URL below which `/v1/...` is."""
+        kept = isinstance(server, str) and server.startswith("https:")
+        limits = httpx.Limits(
+            max_connections=None, max_keepalive_connections=None if kept else 0, keepalive_expiry=KEPT_S
+        )
         self._client = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=str(socket), limits=limits),
-            base_url="http://llama",
+            transport=httpx.AsyncHTTPTransport(uds=str(server) if isinstance(server, Path) else None, limits=limits),
+            base_url="http://llama" if isinstance(server, Path) else server,
             timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
+            headers=headers,
         )
 
     async def close(self) -> None:
         await self._client.aclose()
 
     async def healthy(self) -> bool:
+        """llama.cpp's own word that it is ready."""
+        return await self.status("/health") == httpx.codes.OK
+
+    async def status(self, path: str) -> int:
+        """What HTTP status a GET is answered with; 0 when nobody answers."""
         try:
-            return (await self._client.get("/health")).status_code == httpx.codes.OK
+            return (await self._client.get(path)).status_code
         except httpx.HTTPError:
-            return False
+            return 0
 
     async def chat(self, messages: Sequence[ChatMessage], **options: Any) -> AsyncGenerator[str, None]:
         """The answer in pieces. Raises HttpTrouble."""
-        body = {"messages": _plain(messages), "stream": True, **options}
+        async with aclosing(self.deltas({"messages": plain(messages), **options})) as deltas:
+            async for delta in deltas:
+                if piece := text_of(delta):
+                    yield piece
+
+    async def deltas(self, body: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """What a streamed answer adds, as OpenAI's `delta` objects. Raises HttpTrouble."""
         try:
-            async with self._client.stream("POST", "/v1/chat/completions", json=body) as answer:
+            async with self._client.stream("POST", "/v1/chat/completions", json={**body, "stream": True}) as answer:
                 if answer.status_code != httpx.codes.OK:
                     raise _refusal(answer.status_code, await answer.aread())
                 finished = False
@@ -62,8 +84,9 @@ class ChatHttp:
                     if event == b"[DONE]":
                         finished = True
                         break
-                    if piece := _piece(event):
-                        yield piece
+                    choice = _choice(event)
+                    finished = finished or bool(choice.get("finish_reason"))  # not every server says [DONE]
+                    yield _delta(choice)
                 if not finished:
                     raise HttpTrouble("crashed", "the stream broke off")
         except httpx.HTTPError as error:
@@ -71,7 +94,7 @@ class ChatHttp:
 
     async def compute(self, messages: Sequence[ChatMessage], **options: Any) -> None:
         """Have the prompt in the server's cache, generate nothing. Raises HttpTrouble."""
-        await self.post("/v1/chat/completions", {"messages": _plain(messages), "max_tokens": 0, **options})
+        await self.post("/v1/chat/completions", {"messages": plain(messages), "max_tokens": 0, **options})
 
     async def post(self, path: str, body: dict[str, Any]) -> Any:
         """The JSON answer. Raises HttpTrouble."""
@@ -87,8 +110,17 @@ class ChatHttp:
             raise HttpTrouble("garbage", "the answer is not JSON") from error
 
 
-def _plain(messages: Sequence[ChatMessage]) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.text} for message in messages]
+def plain(messages: Sequence[ChatMessage]) -> list[dict[str, str]]:
+    """Messages for a chat template; none of them can speak the template's own language."""
+    return [{"role": message.role, "content": harmless(message.text)} for message in messages]
+
+
+def text_of(delta: Mapping[str, Any]) -> str:
+    """The text that a delta adds, which may be none. Raises HttpTrouble."""
+    text = delta.get("content") or ""
+    if not isinstance(text, str):
+        raise HttpTrouble("garbage", "a stream event whose content is no text")
+    return text
 
 
 async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
@@ -100,19 +132,31 @@ async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
             yield line.removesuffix(b"\r")
 
 
-def _piece(event: bytes) -> str:
-    """The text of a stream's event, which may be none. Raises HttpTrouble: an error event, or garbage."""
+def _choice(event: bytes) -> dict[str, Any]:
+    """What a stream's event tells of the answer, which may be nothing. Raises HttpTrouble: an error, or garbage."""
     try:
         made = json.loads(event)
         if error := made.get("error"):
-            raise _refusal(int(error.get("code", 500)), event)
-        choices = made.get("choices") or [{}]
-        text = (choices[0].get("delta") or {}).get("content") or ""
-    except (ValueError, AttributeError, LookupError, TypeError) as error:
+            raise _refusal(_code(error), event)
+        choice = (made.get("choices") or [{}])[0]
+    except (ValueError, AttributeError, LookupError, TypeError, RecursionError) as error:
         raise HttpTrouble("garbage", "a stream event that is none") from error
-    if not isinstance(text, str):
-        raise HttpTrouble("garbage", "a stream event whose content is no text")
-    return text
+    if not isinstance(choice, dict):
+        raise HttpTrouble("garbage", "a stream event whose choice is none")
+    return choice
+
+
+def _delta(choice: Mapping[str, Any]) -> dict[str, Any]:
+    delta = choice.get("delta") or {}
+    if not isinstance(delta, dict):
+        raise HttpTrouble("garbage", "a stream event whose delta is none")
+    return delta
+
+
+def _code(error: Any) -> int:
+    """The HTTP status in an error event; some servers put a word there."""
+    code = error.get("code")
+    return code if isinstance(code, int) else httpx.codes.INTERNAL_SERVER_ERROR
 
 
 def _refusal(status: int, body: bytes) -> HttpTrouble:
@@ -122,7 +166,7 @@ def _refusal(status: int, body: bytes) -> HttpTrouble:
         detail = str(json.loads(body)["error"]["message"])[:160]
     except (ValueError, KeyError, TypeError):
         detail = f"HTTP {status}"
-    return HttpTrouble(cause, detail)
+    return HttpTrouble(cause, detail, status)
 
 
 def _trouble(error: httpx.HTTPError) -> HttpTrouble:
