@@ -29,7 +29,7 @@ from voicebridge.pbx.asterisk.stasis import Stasis
 from voicebridge.pbx.asterisk.sweep import sweep
 from voicebridge.pbx.attach import Destination, Ticket
 from voicebridge.pbx.leg import LegListener, MediaLeg
-from voicebridge.tools.catalogue import equipped
+from voicebridge.tools.catalogue import Shelf, equipped
 from voicebridge.tools.runner import ToolRunner
 from voicebridge.trace.store import CallStore
 
@@ -105,10 +105,15 @@ class Engines:
 
 
 class Daemon:
-    """One process that serves calls. `start`, then `serve` until `stop` is asked for, then everything is put away."""
+    """One process that serves calls. `start`, then `serve` until `stop` is asked for, then everything is put away.
 
-    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
-        settings, shelf = equipped(settings)
+    `shelf`: the tools, where they are not to be those of the installed plug-ins.
+    """
+
+    def __init__(
+        self, settings: Settings, progress: Progress | None = None, *, shelf: Shelf | None = None
+    ) -> None:
+        settings, shelf = equipped(settings, shelf)
         self.settings = settings
         self.tools = ToolRunner(shelf.tools.values(), folder=settings.config.store.dir, settings=shelf.settings)
         self.engines = Engines(settings)

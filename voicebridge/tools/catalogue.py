@@ -87,9 +87,10 @@ def equip(agent: AgentSpec, shelf: Shelf) -> AgentSpec:
     return dataclasses.replace(agent, toolbox=box)
 
 
-def equipped(settings: Settings) -> tuple[Settings, Shelf]:
-    """The settings with every agent's toolbox filled, and where the tools come from. Raises ConfigError."""
-    shelf = load_tools(settings.config.tools, settings.config.fallbacks)
+def equipped(settings: Settings, shelf: Shelf | None = None) -> tuple[Settings, Shelf]:
+    """The settings with every agent's toolbox filled, and where the tools come from (the installed plug-ins, without a
+    shelf). Raises ConfigError."""
+    shelf = shelf or load_tools(settings.config.tools, settings.config.fallbacks)
     agents = {name: equip(agent, shelf) for name, agent in settings.agents.items()}
     return settings.model_copy(update={"agents": agents}), shelf
 
