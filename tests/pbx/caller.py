@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import numpy as np
 
 from tests.pbx.asterisk import Asterisk
-from tests.pbx.rtp import RtpEndpoint
+from tests.pbx.rtp import DIGITS, EVENTS, RtpEndpoint
 from tests.pbx.sipp import SippCall
 from voicebridge.audio.measure import first_voiced, last_voiced, voiced_spans
 from voicebridge.audio.pcm import FRAME_S, frame_bytes, samples
@@ -135,6 +135,13 @@ class Caller:
         data = samples(pcm).astype(np.float32)
         if len(data) and float(np.sqrt(np.mean(data * data))) > VOICED_RMS:
             self._last_voiced_at = now
+
+    def keys_heard(self) -> str:
+        """The keys that the other side has pressed, in order."""
+        assert self._link is not None
+        events = [packet for packet in self._link.received if packet.payload_type == EVENTS]
+        begun = {packet.timestamp: packet.payload[0] for packet in events}
+        return "".join(DIGITS[code] for _, code in sorted(begun.items()))
 
     async def until_spoken_to(self, *, after: float = 0.0, limit_s: float = 10.0) -> bool:
         """Until something voiced comes later than `after`; False where nothing does."""

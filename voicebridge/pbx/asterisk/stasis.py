@@ -47,7 +47,7 @@ class StasisCall:
         self.keys: Keys | None = None
         self._board, self._desk, self._media = board, desk, media
         self._given = _given(start.args)
-        self._inbox = board.watch(start.channel.id)
+        self._inbox = board.watch(start.channel.id, started=True)
         self._leg = ""
         self._bridge = ""
 

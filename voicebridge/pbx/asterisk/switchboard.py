@@ -52,11 +52,10 @@ class Switchboard:
             await asyncio.gather(self._checking, return_exceptions=True)
         await self.ari.close()
 
-    def watch(self, *channels: str, inbox: Inbox | None = None) -> Inbox:
-        """The events of these channels (by id) go into one inbox from now on."""
+    def watch(self, channel: str, *, inbox: Inbox | None = None, started: bool = False) -> Inbox:
+        """The events of a channel (by id) go into this inbox from now on. `started`: its StasisStart has come."""
         inbox = inbox or asyncio.Queue()
-        for channel in channels:
-            self._lines[channel] = _Line(inbox)
+        self._lines[channel] = _Line(inbox, seen=started, started=started)
         return inbox
 
     def forget(self, *channels: str) -> None:
