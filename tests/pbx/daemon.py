@@ -45,7 +45,7 @@ class VoiceDaemon:
         self._config = folder / "voicebridge.toml"
         self._config.write_text(CONFIG.format(agent=agent, folder=folder, engines=engines))
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = 0
+        self.port = self.agi_port = 0
 
     def __enter__(self) -> VoiceDaemon:
         try:
@@ -75,7 +75,7 @@ class VoiceDaemon:
             if self._process.poll() is not None or time.monotonic() > until:
                 raise DaemonError(f"voicebridge run is not ready (exit {self._process.poll()}):\n{self.output()}")
             time.sleep(0.05)
-        self.port = int(found[life][1])
+        self.port, self.agi_port = int(found[life][1]), int(found[life][2] or 0)
 
     @property
     def pid(self) -> int:
@@ -88,6 +88,10 @@ class VoiceDaemon:
     @property
     def media(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def agi(self) -> str:
+        return f"127.0.0.1:{self.agi_port}"
 
     def output(self) -> str:
         return (self._folder / "output").read_text(errors="replace")
