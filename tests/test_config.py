@@ -242,3 +242,28 @@ def test_forms_and_the_rules_that_open_them_are_read(place):
 def test_what_a_form_lacks_is_told_with_its_place(place, changes, problem):
     with pytest.raises(ConfigError, match=re.escape(problem)):
         load_agent(form_file(place, **changes))
+
+
+def test_an_agent_may_extend_another(place):
+    (place / "base.toml").write_text(
+        'greeting = "Hi."\ninstructions = "Be brief."\nfacts = ["One."]\n[limits]\nno_input_s = 9\ncall_s = 60\n'
+        '[[rules]]\nname = "a"\nsay = ["A."]\nexamples = ["a"]\n[[rules]]\nname = "b"\nsay = ["B."]\nexamples = ["b"]\n'
+    )
+    (place / "shop.toml").write_text(
+        'extends = "base"\ngreeting = "Hello."\nfacts = ["Two."]\n[limits]\ncall_s = 99\n'
+        '[[rules]]\nname = "b"\nsay = ["Mine."]\nexamples = ["b"]\n'
+    )
+    agent = load_agent(place / "shop.toml")
+    assert (agent.name, agent.greeting, agent.instructions) == ("shop", "Hello.", "Be brief.")
+    assert agent.facts == ("Two.", "One.")
+    assert (agent.limits.no_input_s, agent.limits.call_s) == (9, 99)
+    assert [(rule.name, rule.say) for rule in agent.rules] == [("b", ("Mine.",)), ("a", ("A.",))]
+
+
+def test_an_agent_may_extend_an_embedded_one_but_not_one_that_is_not_there(place):
+    (place / "shop.toml").write_text('extends = "demo"\ngreeting = "Hello."\n')
+    assert len(load_agent(place / "shop.toml").rules) > 10
+    for name in ("none", "../demo", "shop"):
+        (place / "shop.toml").write_text(f'extends = "{name}"\ngreeting = "Hello."\n')
+        with pytest.raises(ConfigError, match=r"shop.toml:1: extends: no agent"):
+            load_agent(place / "shop.toml")

@@ -18,9 +18,10 @@ FLOORS = (
     {"scenario"},
     {"daemon", "phone", "watch"},
     {"call"},
-    {"pbx", "engines", "tools", "handoff", "trace"},
+    {"pbx", "engines", "tools", "handoff", "slots", "trace"},
     {"config", "plugins", "modelstore"},
-    {"targets", "logins"},
+    {"agentfile"},
+    {"targets", "logins", "tomlfile"},
     {"conversation", "audio", "protocol", "hours"},
 )
 # What would give a pure room a clock, a socket or a thread.

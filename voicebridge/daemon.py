@@ -9,6 +9,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from voicebridge import plugins
@@ -21,6 +22,10 @@ from voicebridge.call.work import Parts
 from voicebridge.config import ConfigError, Settings, cache_dir, split_address
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.engines.base import Embedder, LlmEngine, Message, SttEngine, TtsEngine
+from voicebridge.handoff.desk import Desk
+from voicebridge.handoff.directory import Directory
+from voicebridge.handoff.hold import hold_music
+from voicebridge.handoff.webhook import Webhook, webhook_for
 from voicebridge.modelstore.catalogue import UnknownModel
 from voicebridge.pbx.asterisk.ari import AriError, access_of, own_host
 from voicebridge.pbx.asterisk.audiosocket import AudioSocketServer
@@ -104,6 +109,10 @@ class Engines:
                 log.warning("an engine did not stop cleanly: %r", result)
 
 
+def local_now() -> datetime:
+    return datetime.now().astimezone()
+
+
 class Daemon:
     """One process that serves calls. `start`, then `serve` until `stop` is asked for, then everything is put away.
 
@@ -116,6 +125,9 @@ class Daemon:
         settings, shelf = equipped(settings, shelf)
         self.settings = settings
         self.tools = ToolRunner(shelf.tools.values(), folder=settings.config.store.dir, settings=shelf.settings)
+        self._directory = Directory(settings.config.targets)
+        self._webhook: Webhook | None = None
+        self._hold_music = hold_music(settings.config.handoff)
         self.engines = Engines(settings)
         self.ticker = Ticker()
         config = settings.config
@@ -140,6 +152,7 @@ class Daemon:
         self._agi: FastAgiServer | None = None
         access = access_of(config)
         self.stasis = Stasis(access, self.registry, self._ari_media) if access is not None else None
+        self._outside = None
         self._host_for_ari = ""
         self._stopping = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
@@ -162,6 +175,7 @@ class Daemon:
             self.store.prepare()
         except OSError as error:
             raise ConfigError(f"store.dir = {self.settings.config.store.dir}: {error.strerror}") from error
+        self._webhook = webhook_for(self.settings.config.handoff)
         await self._sweep()
         self._progress("starting engines")
         await self.engines.start()
@@ -187,6 +201,10 @@ class Daemon:
             llm=self.engines.llm if agent.model_scope != "none" else None,
             mouth=Mouth(self.engines.tts, agent, cache_dir()),
             matcher=RuleMatcher(agent, self.engines.embed, cache_dir()),
+            tools=self.tools,
+            desk=Desk(self._directory.for_agent(agent), clock=local_now, webhook=self._webhook),
+            outside=self._outside,
+            hold_music=self._hold_music,
         )
 
     def _load_prompts(self) -> None:
@@ -324,4 +342,6 @@ class Daemon:
         for task in self._background:
             task.cancel()
         await self.tools.close(TOOLS_END_S)
+        if self._webhook is not None:
+            await self._webhook.close()
         await self.engines.stop()

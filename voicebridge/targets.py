@@ -152,12 +152,14 @@ class Target(BaseModel):
 class HandoffSettings(BaseModel):
     """`[handoff]`: where a handoff is told to, as JSON by POST, signed with the secret. Nothing waits for it.
 
+    `hold_music` is a WAV file (mono, 16 bits, 8000 Hz) for who waits while a human is called; without one, our own.
     The secret stands in a file, or in the environment variable `secret_env` names; never in the configuration.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     webhook: str = ""
+    hold_music: Path | None = None
     secret_file: Path | None = None
     secret_env: str = "VB_WEBHOOK_SECRET"
     timeout_s: float = Field(default=5.0, gt=0, le=60)

@@ -254,11 +254,10 @@ async def test_a_transfer_leads_to_a_configured_target_only(tmp_path):
     found = []
     for target in ("desk", "0900123"):
         leg = house.call(Leg(house.registry.attach(AttachRequest()).call_id))
-        leg.listener.summary = "wants a human"
         leg.listener._end(EndCall("transfer", "asked", target))
         found.append(await house.registry.outcome(leg.call_id))
     assert [(end.result, end.target.dest, end.summary) for end in found] == [
-        ("TRANSFER", "front", "wants a human"), ("FALLBACK", "", "wants a human"),
+        ("TRANSFER", "front", "The caller asked for a human"), ("FALLBACK", "", "The caller asked for a human"),
     ]
 
 

@@ -16,11 +16,14 @@ from typing import Any
 from voicebridge.audio.ledger import Drained, PlayoutLedger, Segment, SegmentFinished, SegmentStarted
 from voicebridge.audio.recording import Recorder
 from voicebridge.audio.resample import resample_segment
+from voicebridge.audio.tones import Loop, hold_music, keys, under
+from voicebridge.call.acts import Acts
 from voicebridge.call.hearing import Hearing
 from voicebridge.call.work import Parts, Work
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
 from voicebridge.conversation.core import Conversation
+from voicebridge.handoff.summary import Known, Summary, Turn, summarise
 from voicebridge.pbx.attach import AttachRequest, Ticket
 from voicebridge.pbx.leg import MediaLeg
 from voicebridge.trace import eventlog
@@ -29,6 +32,7 @@ from voicebridge.trace.timeline import Timeline
 log = logging.getLogger(__name__)
 
 FRAME_S = 0.02
+HOLD_RATE = 8_000
 RECORD_AHEAD_FRAMES = 10
 """What the caller sends faster than we speak is left out of the recording: its sides stay together."""
 START_WITHOUT_AUDIO_S = 0.1
@@ -76,6 +80,11 @@ class Call:
         self._hearing: Hearing | None = None
         self._recorder: Recorder | None = None
         self._work: Work | None = None
+        self._acts = Acts(
+            self.id, parts.agent, self.request, tools=parts.tools, desk=parts.desk, outside=parts.outside,
+            tell=self.tell, story=self.story,
+        )  # fmt: skip
+        self._music: Loop | None = None
         self._inbox: deque[ev.Event] = deque()
         self._handling = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -121,6 +130,8 @@ class Call:
                 self._begin(self.leg.rate)
             return
         frame = ledger.pop()
+        if self._music is not None:
+            frame = under(self._music.next(len(frame)), frame)
         self.leg.send_audio(frame)
         for event in self._hearing.tick() if self._hearing is not None else ():
             self.tell(event)
@@ -166,10 +177,12 @@ class Call:
 
     def _step(self, event: ev.Event) -> None:
         now = time.monotonic()
+        secret = self.core.secret
         wanted = self.core.handle(event, now)
-        self.timeline.watch(now, event, wanted)
+        secret = secret or self.core.secret
+        self.timeline.watch(now, event, wanted, secret=secret)
         if self._keep_events:
-            self.events.append(eventlog.line(eventlog.Step(now, event, tuple(wanted))))
+            self.events.append(eventlog.line(eventlog.Step(now, event, tuple(wanted)), masked=secret))
         for command in wanted:
             self._carry_out(command)
 
@@ -203,6 +216,19 @@ class Call:
                 work.drop_segments(command.segments)
             case cmd.EndCall():
                 self._end(command)
+            case cmd.Parse():
+                self._acts.parse(command)
+            case cmd.RunTool():
+                self._acts.run(command)
+            case cmd.CancelTool():
+                self._acts.cancel_tool(command.run)
+            case cmd.HandOff():
+                self._acts.hand_off(command)
+            case cmd.Hold():
+                self._hold(command.on)
+            case cmd.SendDtmf():
+                if not self._acts.send_dtmf(command.digits):
+                    ledger.enqueue(Segment(0, 0, "keys", "", (), keys(command.digits, self._rate)))
             case _:
                 work.start(command)
 
@@ -210,6 +236,19 @@ class Call:
         wanted, made = work.take_speech(number)
         ledger.enqueue(Segment(number, wanted.turn, wanted.kind, wanted.text, made.marks, made.pcm))
         work.defer(time.monotonic() + ledger.queued_s)
+
+    def _hold(self, on: bool) -> None:
+        music = self.parts.hold_music
+        made = resample_segment(music, HOLD_RATE, self._rate) if music else hold_music(self._rate)
+        self._music = Loop(made) if on else None
+
+    def story(self, reason: str) -> Summary:
+        """The call so far, for the human who takes the caller; `reason` is why."""
+        turns = [Turn(turn.caller, turn.heard, turn.secret) for turn in self.timeline.turns]
+        known = [
+            Known(value.slot, value.spoken, value.value, secret) for value, secret in self.core.known.values()
+        ]
+        return summarise(turns, reason=reason, known=known, done=self.core.done)
 
     # ---- timers and the end
 
@@ -231,6 +270,8 @@ class Call:
     def _end(self, command: cmd.EndCall) -> None:
         if self.ending is None:
             self.ending = command
+            if command.outcome != "hangup":
+                self.summary = self.story(command.reason).line
             self.leg.hang_up()
 
     def _close(self) -> None:
@@ -239,6 +280,7 @@ class Call:
         self._closed = True
         for handle in self._timers.values():
             handle.cancel()
+        self._acts.close()
         if self._work is not None:
             self._work.stop()
         asyncio.get_running_loop().create_task(self._put_away(), name=f"{self.id} close")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from voicebridge.call.acts import Outside
 from voicebridge.call.hearing import Hearing
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.speech import Mouth, Rendered
@@ -19,6 +20,8 @@ from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.toolspec import ToolCall
 from voicebridge.engines.base import EngineError, LlmEngine, LlmSession, SttEngine
+from voicebridge.handoff.desk import Desk
+from voicebridge.tools.runner import ToolRunner
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,11 @@ class Parts:
     llm: LlmEngine | None
     mouth: Mouth
     matcher: RuleMatcher
+    tools: ToolRunner | None = None
+    desk: Desk | None = None
+    outside: Outside | None = None
+    hold_music: bytes = b""
+    """16-bit mono PCM at 8 kHz, played in a loop to who waits for a human; empty: our own."""
 
 
 class Work:

@@ -22,6 +22,7 @@ from voicebridge.conversation.commands import (
     SendDtmf,
     SetTimer,
 )
+from voicebridge.conversation.form import SlotValue
 from voicebridge.conversation.owntools import HAND_OFF, HANG_UP, SEND_DTMF, argument, for_model
 from voicebridge.conversation.replies import Replies
 from voicebridge.conversation.state import Agent, Caller, Handing, HandOffAction, Move, Reply, Run, ToolAction
@@ -45,6 +46,10 @@ class Acting(Replies):
         self._progress = ""  # what a tool said of itself and nobody has told yet
         self._covers = 0  # fillers since the wait began
         self._failures = 0
+        self.known: dict[str, tuple[SlotValue, bool]] = {}
+        """What the caller has told for forms; whether it is secret."""
+        self.done: list[str] = []
+        """What was done for him, in words."""
 
     # ---- what an answer does
 
@@ -172,6 +177,8 @@ class Acting(Replies):
             wording = self._phrase(f"done {run.action.tool}", run.action.done)
             text = fill(wording, sayable(done.data, run.action.values))
         self._answer_with(reply, text or lines.done)
+        if run.action.by_form:
+            self.done.append(text or run.action.tool.replace("_", " "))
         reply.complete = True
         if done.hang_up:
             self._ending = EndCall("hangup", f"tool_{run.action.tool}")

@@ -17,6 +17,8 @@ from voicebridge.conversation.filling import Run as Complete
 from voicebridge.conversation.form import Form, SlotValue, Understood
 from voicebridge.conversation.state import Agent, HandOffAction, Move, Reply, ToolAction
 
+MASK = "***"
+"""What stands for a secret in the conversation's own history."""
 OVERRULES = 0.8
 """A rule of this score that ends or hands off the call counts although the words fit the question, too."""
 LEAVING = ("handoff", "end_call", "fallback")
@@ -76,7 +78,7 @@ class Forms(Acting):
         if filling is None:
             super()._draft(text)
             return
-        reply = Reply(self._turn, text, "form")
+        reply = Reply(self._turn, MASK if self.secret else text, "form")
         reply.due = self._now + self._limits.answer_s
         self._reply = reply
         self._unanswered = 0
@@ -171,7 +173,15 @@ class Forms(Acting):
             reply.touches_form, reply.before = False, (self._form,)
             self._form = reply.filling
             self._keys = ""
+            self._remember(reply.filling)
         super()._committed(reply)
+
+    def _remember(self, filling: Filling | None) -> None:
+        if filling is None:
+            return
+        for slot in filling.form.slots:
+            if (value := filling.value(slot.name)) is not None:
+                self.known[slot.name] = value, slot.secret
 
     def _taken_back(self, reply: Reply) -> None:
         """The caller goes on before anything was heard: the form is where it was."""

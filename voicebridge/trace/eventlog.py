@@ -53,10 +53,26 @@ def header(agent: AgentSpec, *, call: str, context_tokens: int) -> str:
     return json.dumps(made)
 
 
-def line(step: Step) -> str:
-    return json.dumps(
-        {"t": step.now, "event": _encoded(step.event), "commands": [_encoded(made) for made in step.commands]}
-    )
+def line(step: Step, *, masked: bool = False) -> str:
+    """`masked`: the caller says or keys a secret: what was said stands as *** (and such a call cannot be replayed)."""
+    event, wanted = _encoded(step.event), [_encoded(made) for made in step.commands]
+    if masked:
+        event, *wanted = (_masked(part) for part in (event, *wanted))
+    return json.dumps({"t": step.now, "event": event, "commands": wanted})
+
+
+SAID = frozenset({"text", "digit", "value", "spoken", "partial", "arguments", "data", "say"})
+MASK = "***"
+
+
+def _masked(part: Any) -> Any:
+    """Without what could be a secret: all that anybody said."""
+    if isinstance(part, dict):
+        return {
+            name: MASK if name in SAID and isinstance(value, str) and value else _masked(value)
+            for name, value in part.items()
+        }
+    return [_masked(value) for value in part] if isinstance(part, list | tuple) else part
 
 
 def read(lines: Iterable[str]) -> tuple[AgentSpec, int, Iterator[Step]]:

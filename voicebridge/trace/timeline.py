@@ -28,6 +28,9 @@ STAGES = {
 }
 
 
+MASK = "***"
+
+
 @dataclass
 class Said:
     """One segment of ours: what it was to be, and what of it was heard."""
@@ -38,6 +41,22 @@ class Said:
     heard: str = ""
     complete: bool = False
     at: float | None = None
+
+
+@dataclass
+class ToolTrace:
+    """One run of a tool: from when to when, and what came of it (never its arguments or its result)."""
+
+    run: int
+    tool: str
+    began: float
+    ended: float | None = None
+    ok: bool = False
+    cause: str = ""
+
+    def as_dict(self, zero: float) -> dict[str, Any]:
+        ms = None if self.ended is None else round((self.ended - self.began) * 1000)
+        return {"tool": self.tool, "at": round(self.began - zero, 4), "ms": ms, "ok": self.ok, "cause": self.cause}
 
 
 @dataclass
@@ -53,6 +72,9 @@ class TurnTrace:
     said: list[Said] = field(default_factory=list)
     cut_off: bool = False
     troubles: list[str] = field(default_factory=list)
+    tools: list[ToolTrace] = field(default_factory=list)
+    handoffs: list[str] = field(default_factory=list)
+    secret: bool = False
 
     @property
     def gap(self) -> float | None:
@@ -60,6 +82,11 @@ class TurnTrace:
         if self.last_voice is None or "audible" not in self.marks:
             return None
         return self.marks["audible"] - self.last_voice
+
+    @property
+    def heard(self) -> str:
+        """All that the caller heard of ours in this turn."""
+        return " ".join(said.heard for said in self.said if said.heard and said.kind != "filler")
 
     def spans(self) -> list[tuple[str, float, float]]:
         """(stage, from, to), contiguous from the last voiced sample to the first audible one, in order of time."""
@@ -93,6 +120,8 @@ class TurnTrace:
             ],
             "cut_off": self.cut_off,
             "troubles": self.troubles,
+            "tools": [tool.as_dict(zero) for tool in self.tools],
+            "handoffs": self.handoffs,
         }
 
 
@@ -106,9 +135,12 @@ class Timeline:
         self._utterance = 0
         self._last_voice: float | None = None
         self._detected: float | None = None
+        self._runs: dict[int, ToolTrace] = {}
+        self._secret = False
 
-    def watch(self, now: float, event: ev.Event, wanted: Sequence[cmd.Command]) -> None:
-        """One step of the core."""
+    def watch(self, now: float, event: ev.Event, wanted: Sequence[cmd.Command], *, secret: bool = False) -> None:
+        """One step of the core. `secret`: what the caller says now must not be written down."""
+        self._secret = secret
         self._event(now, event)
         for command in wanted:
             self._command(now, command)
@@ -143,13 +175,18 @@ class Timeline:
                 turn.marks["endpoint"] = now
             case ev.TranscriptReady() if event.text:
                 turn.marks.setdefault("transcript", now)
-                turn.caller = event.text
+                turn.secret = turn.secret or self._secret
+                turn.caller = MASK if turn.secret else event.text
             case ev.RuleMatched():
                 turn.marks["rule"] = now
                 turn.rule = (event.rule or "") + ("" if event.sure or not event.rule else "?")
                 turn.source = "rule" if event.rule else "line"
             case ev.ModelText():
                 turn.marks.setdefault("first_token", now)
+            case ev.ToolDone():
+                self._tool_done(now, event)
+            case ev.HandoffUpdate():
+                turn.handoffs.append(" ".join(part for part in (event.state, event.target, event.cause) if part))
             case ev.TranscriptFailed() | ev.ModelFailed() | ev.SegmentFailed():
                 turn.troubles.append(f"{type(event).__name__}: {event.cause}")
             case ev.SegmentReady() | ev.PlaybackStarted() | ev.PlaybackFinished():
@@ -201,10 +238,22 @@ class Timeline:
                     turn.marks.setdefault("first_clause", now)
                 if command.kind in ("greeting", "prompt", "trouble") or not turn.source:
                     turn.source = turn.source or "line"
+            case cmd.RunTool():
+                tool = ToolTrace(command.run, command.tool, now)
+                self._runs[command.run] = tool
+                self._turn(command.turn).tools.append(tool)
+                self._turn(command.turn).source = self._turn(command.turn).source or "tool"
+            case cmd.Parse():
+                turn = self._turn(self._utterance)
+                turn.source = "form"
             case cmd.DropSegments():
                 self._drop(set(command.segments))
             case _:
                 pass
+
+    def _tool_done(self, now: float, event: ev.ToolDone) -> None:
+        if (tool := self._runs.pop(event.run, None)) is not None:
+            tool.ended, tool.ok, tool.cause = now, event.ok, event.cause
 
     def _drop(self, segments: set[int]) -> None:
         """A draft that was thrown away leaves no trace but the time it took."""

@@ -1,0 +1,143 @@
+"""An agent's file: `agents/NAME.toml` into an `AgentSpec`, with everything told that could not work in a call."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from voicebridge.conversation import templates
+from voicebridge.conversation.agent import AgentSpec
+from voicebridge.conversation.form import Form
+from voicebridge.targets import Target, named_by
+from voicebridge.tomlfile import ConfigError, place, read, validated
+
+EMBEDDED_AGENTS = resources.files("voicebridge") / "data" / "agents"
+
+
+def load_agent(path: Path) -> AgentSpec:
+    """An agent's file; with `extends = "NAME"`, on top of an embedded agent or of NAME.toml beside it."""
+    table, text = read(path)
+    table.setdefault("name", path.stem)
+    table = _extended(table, path, text, (path.resolve(),))
+    agent: AgentSpec = validated(TypeAdapter(AgentSpec), table, path, text)
+    problems = [f"{place(path, text, loc)}: {problem}" for loc, problem in _agent_problems(agent)]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return agent
+
+
+def _extended(table: dict[str, Any], path: Path, text: str, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The table on top of what it extends: lists are longer, tables are merged, everything else is replaced.
+
+    Its own rules go before those of the base: an entry of the same name replaces the base's.
+    """
+    name = table.pop("extends", None)
+    if name is None:
+        return table
+    bases = [path.parent / f"{name}.toml", Path(str(EMBEDDED_AGENTS / f"{name}.toml"))]
+    found = [base for base in bases if base.exists() and base.resolve() not in seen]
+    if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name) or not found:
+        files = sorted(file.name for file in EMBEDDED_AGENTS.iterdir() if _is_agent(file))
+        known = _list(name.removesuffix(".toml") for name in files)
+        where = place(path, text, ("extends",))
+        raise ConfigError(f"{where}: extends: no agent {name!r} that can be extended; embedded are: {known}")
+    base, base_text = read(found[0])
+    return _merged(_extended(base, found[0], base_text, (*seen, found[0].resolve())), table)
+
+
+def _merged(base: dict[str, Any], table: dict[str, Any]) -> dict[str, Any]:
+    made = dict(base)
+    for key, value in table.items():
+        old = base.get(key)
+        if isinstance(value, list) and isinstance(old, list):
+            named = {item["name"] for item in value if isinstance(item, dict) and "name" in item}
+            made[key] = value + [item for item in old if not (isinstance(item, dict) and item.get("name") in named)]
+        elif isinstance(value, dict) and isinstance(old, dict):
+            made[key] = _merged(old, value)
+        else:
+            made[key] = value
+    return made
+
+
+def check_targets(agent: AgentSpec, targets: Mapping[str, Target], file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    known = ", ".join(sorted(targets)) or "none is configured (voicebridge.toml, [targets.NAME])"
+    problems = [
+        f"{place(file, text, loc)}: {loc[-1] if isinstance(loc[-1], str) else loc[0]}: "
+        f"{name!r} is none of the targets: {known}"
+        for loc, name in named_by(agent)
+        if name not in targets
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _agent_problems(agent: AgentSpec) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """What no type tells: (where, what)."""
+    if not 0.2 <= agent.speed <= 5:
+        yield ("speed",), f"speed: {agent.speed} is not between 0.2 and 5"
+    for limit, value in dataclasses.asdict(agent.limits).items():
+        if not 0 < value < 1e6 and (limit, value) != ("no_input_limit", 0):
+            yield ("limits", limit), f"limits.{limit}: {value} is not above 0"
+    seen: set[str] = set()
+    for index, rule in enumerate(agent.rules):
+        here = ("rules", index, "name")
+        if rule.name in seen:
+            yield here, f"rules.name: two rules are called {rule.name!r}"
+        seen.add(rule.name)
+        if not rule.examples and not rule.dtmf:
+            yield here, f"rules.examples: rule {rule.name!r} has neither examples nor a key (dtmf): nothing leads to it"
+        if rule.action == "say" and not rule.say:
+            yield here, f"rules.say: rule {rule.name!r} has nothing to say"
+        if rule.action == "tool" and rule.tool not in agent.tools:
+            known = _list(agent.tools)
+            yield ("rules", index, "tool"), f"rules.tool: {rule.tool!r} is not in the agent's tools: {known}"
+        if rule.action == "form" and agent.form(rule.form) is None:
+            known = _list(form.name for form in agent.forms)
+            yield ("rules", index, "form"), f"rules.form: {rule.form!r} is none of the agent's forms: {known}"
+    for index, form in enumerate(agent.forms):
+        yield from _form_problems(agent, index, form)
+
+
+def _form_problems(agent: AgentSpec, index: int, form: Form) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    here = ("forms", index, "name")
+    names = [slot.name for slot in form.slots]
+    if sum(other.name == form.name for other in agent.forms) > 1:
+        yield here, f"forms.name: two forms are called {form.name!r}"
+    if form.tool not in agent.tools:
+        yield ("forms", index, "tool"), f"forms.tool: {form.tool!r} is not in the agent's tools: {_list(agent.tools)}"
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield here, f"forms.slots: form {form.name!r} has two slots called {name!r}"
+    for slot in form.slots:
+        if not slot.ask and not slot.optional:
+            yield here, f"forms.slots: slot {slot.name!r} of form {form.name!r} has no question (ask)"
+        if slot.kind == "choice" and not slot.choices:
+            yield here, f"forms.slots: slot {slot.name!r} of form {form.name!r} is a choice without choices"
+    unknown = templates.fields(form.confirm) - set(names)
+    if unknown:
+        yield ("forms", index, "confirm"), f"forms.confirm: no slot is called {_list(sorted(unknown))}"
+    secret = {slot.name for slot in form.slots if slot.secret}
+    said = templates.fields(form.confirm).union(*(templates.fields(text) for text in form.done))
+    for name in sorted(secret & said):
+        yield here, f"forms: slot {name!r} of form {form.name!r} is secret and would be said aloud"
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _is_agent(file: Traversable) -> bool:
+    return file.name.endswith(".toml")
+
+
+def embedded_agents() -> dict[str, AgentSpec]:
+    with resources.as_file(EMBEDDED_AGENTS) as files:
+        agents = [load_agent(file) for file in sorted(files.glob("*.toml"))]
+    return {agent.name: agent for agent in agents}
