@@ -14,6 +14,8 @@ from voicebridge.tools.template import Template, parse
 
 _URL = re.compile(r"(https?)://([^/?#{}@\s\\]+)(/[^?#\s]*)?(?:\?([^#\s]*))?", re.IGNORECASE)
 
+MOST_PORT = 65535
+
 
 def escaped(value: str) -> str:
     """Percent-encoded, slashes too."""
@@ -33,7 +35,8 @@ class Address:
         """Raises SetupError."""
         found = _URL.fullmatch(url)
         try:
-            whole = found is not None and bool(httpx.URL(f"{found[1]}://{found[2]}").host)
+            base = httpx.URL(f"{found[1]}://{found[2]}" if found is not None else "")
+            whole = bool(base.host) and (base.port or 0) <= MOST_PORT
         except httpx.InvalidURL:
             whole = False
         if found is None or not whole:

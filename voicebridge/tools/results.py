@@ -9,7 +9,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -79,23 +79,26 @@ def _plain(value: Any, budget: _Budget, where: str, depth: int) -> Any:
             return _text(str(value), budget)
         case list() | tuple() | set() | frozenset():
             return [_plain(item, budget, f"{where}[{n}]", depth + 1) for n, item in enumerate(value)]
-    return {
-        _text(key, budget): _plain(item, budget, f"{where}.{key}", depth + 1)
-        for key, item in _fields(value, where).items()
-    }
+    made = {}
+    for key, item in _fields(value, where):
+        made[_text(key, budget)] = _plain(item, budget, f"{where}.{key}", depth + 1)
+    return made
 
 
-def _fields(value: Any, where: str) -> dict[str, Any]:
+def _fields(value: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """One by one, so that a huge mapping is given up at its beginning."""
     if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str | int) and not isinstance(key, Enum | date):
+        for key, item in value.items():
+            if not isinstance(key, str | int | Enum | date):
                 raise BadResult(f"{where[:80]} has a key of type {type(key).__name__}")
-        return {str(key.value if isinstance(key, Enum) else key): item for key, item in value.items()}
-    if isinstance(value, BaseModel):
-        return {**value.__dict__, **(value.__pydantic_extra__ or {})}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    raise BadResult(f"{where[:80]} is of type {type(value).__name__}, which is not data")
+            yield str(key.value if isinstance(key, Enum) else key), item
+    elif isinstance(value, BaseModel):
+        yield from {**value.__dict__, **(value.__pydantic_extra__ or {})}.items()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield field.name, getattr(value, field.name)
+    else:
+        raise BadResult(f"{where[:80]} is of type {type(value).__name__}, which is not data")
 
 
 def _number(value: int | float, where: str) -> int | float:

@@ -11,6 +11,7 @@ import functools
 import logging
 import random
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -287,12 +288,13 @@ class ToolRunner:
         except BadResult as error:
             log.warning("call=%s tool=%s bad result: %s", this.call.call_id, tool.name, error)
             raise _Failed("invalid_result", transient=True) from None
+        except TimeoutError:
+            raise _Failed("timeout", transient=True) from None
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001
             # The tool is a stranger's code: nothing that it raises may end the call, nor SystemExit the daemon.
-            log.warning("call=%s tool=%s raised %s", this.call.call_id, tool.name, type(error).__name__)
-            log.debug("tool=%s", tool.name, exc_info=error)
+            log.warning("call=%s tool=%s raised %s", this.call.call_id, tool.name, _told(error))
             raise _Failed("error", transient=True) from None
 
     async def _called(self, tool: Tool, context: ToolContext, values: dict[str, Any]) -> Any:
@@ -304,6 +306,12 @@ class ToolRunner:
                 return await _streamed(tool.function(*first, **values), context.progress)
         called = functools.partial(tool.function, *first, **values)
         return await asyncio.wrap_future(self._threads.submit(tool.name, called))
+
+
+def _told(error: BaseException) -> str:
+    """What and where; not its text, which may hold what the caller said."""
+    frames = traceback.extract_tb(error.__traceback__, limit=-1)
+    return f"{type(error).__name__} at {frames[-1].filename}:{frames[-1].lineno}" if frames else type(error).__name__
 
 
 class _Progress:

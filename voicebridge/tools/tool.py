@@ -189,7 +189,7 @@ def _made(function: Callable[..., Any], *, options: Options) -> Tool:
 def _resolved(function: Callable[..., Any], parameter: inspect.Parameter, here: str) -> Any:
     """The hint itself, where `from __future__ import annotations` left its text."""
     holder = type("Holder", (), {"__annotations__": {parameter.name: parameter.annotation}})
-    names = getattr(inspect.unwrap(function), "__globals__", {})
+    names = getattr(_bare(function), "__globals__", {})
     try:
         return typing.get_type_hints(holder, globalns=dict(names), include_extras=True)[parameter.name]
     except (NameError, AttributeError, SyntaxError, TypeError) as error:
@@ -212,9 +212,17 @@ def documented(text: str) -> tuple[str, dict[str, str]]:
     return " ".join(first.split()), about
 
 
-def _shape(function: Callable[..., Any]) -> Shape:
+def _bare(function: Any) -> Any:
+    """The function itself below partials, decorators, methods and objects that can be called."""
     while isinstance(function, functools.partial):
         function = function.func
+    if not inspect.isroutine(function) and not isinstance(function, type):
+        function = getattr(type(function), "__call__", function)  # noqa: B004 - its code is wanted, not whether it is there
+    return inspect.unwrap(function)
+
+
+def _shape(function: Callable[..., Any]) -> Shape:
+    function = _bare(function)
     if inspect.isasyncgenfunction(function):
         return "stream"
     if inspect.iscoroutinefunction(function):

@@ -146,7 +146,9 @@ class Request:
         try:
             async with asyncio.timeout(min(self._settings.timeout_s, context.left())):
                 status, text = await self._exchange(context, values, arguments)
-        except (httpx.HTTPError, TimeoutError):
+        except httpx.TimeoutException:
+            raise TimeoutError from None
+        except httpx.HTTPError:
             raise ToolError(transient=True) from None
         if status == 404 and self._settings.not_found:
             raise ToolError(self._settings.not_found)
