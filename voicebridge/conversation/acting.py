@@ -225,8 +225,9 @@ class Acting(Replies):
         reply.generation = None
         reply.steps += 1
         self._add_clauses(reply, reply.splitter.finish())
-        if reply.steps > self._limits.tool_steps:
-            super()._answer_unknown(reply)
+        offered = {spec.name for spec in for_model(self.agent)}
+        if reply.steps > self._limits.tool_steps or event.tool not in offered:
+            super()._answer_unknown(reply)  # one too many, or no tool of this agent, whatever the model says
         elif event.tool == HAND_OFF:
             self._model_hands_off(reply, argument(event.arguments, "target"))
         elif event.tool == HANG_UP:
@@ -237,10 +238,8 @@ class Acting(Replies):
             self._finish_if_dry()
         elif event.tool == SEND_DTMF:
             self._model_keys(reply, argument(event.arguments, "digits"))
-        elif self.agent.tool(event.tool) is not None:
+        else:
             self._want_tool(reply, ToolAction(event.tool, event.arguments, by_model=True))
-        else:  # no tool of this agent, whatever the model says
-            super()._answer_unknown(reply)
         self._give_ready()
 
     def _model_hands_off(self, reply: Reply, target: str) -> None:
