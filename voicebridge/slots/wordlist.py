@@ -1,0 +1,7 @@
+"""Lists of words as they are written down here: in one text, with blanks between."""
+
+from __future__ import annotations
+
+
+def listed(text: str) -> list[str]:
+    return text.split()
