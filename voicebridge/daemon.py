@@ -21,7 +21,7 @@ from voicebridge.call.speech import Mouth
 from voicebridge.call.work import Parts
 from voicebridge.config import ConfigError, Settings, cache_dir, split_address
 from voicebridge.conversation.agent import AgentSpec
-from voicebridge.engines.base import Embedder, LlmEngine, Message, SttEngine, TtsEngine
+from voicebridge.engines.base import Embedder, EngineError, LlmEngine, Message, SttEngine, TtsEngine
 from voicebridge.handoff.desk import Desk
 from voicebridge.handoff.directory import Directory
 from voicebridge.handoff.hold import hold_music
@@ -41,6 +41,9 @@ from voicebridge.trace.store import CallStore
 log = logging.getLogger(__name__)
 
 PURGE_EVERY_S = 6 * 3600
+BRIEF_S = 3.0
+"""A human who is called takes so long to answer, at least; his telephone rings while we make what he will hear."""
+BRIEF_PAUSE_S = 0.5
 TOOLS_END_S = 5.0
 """At shutdown, for tools that are to be completed although their caller is gone."""
 MAX_MOUTHS = 32
@@ -151,8 +154,9 @@ class Daemon:
         self._server: AudioSocketServer | None = None
         self._agi: FastAgiServer | None = None
         access = access_of(config)
-        self.stasis = Stasis(access, self.registry, self._ari_media) if access is not None else None
-        self._outside = None
+        self.stasis: Stasis | None = None
+        if access is not None:
+            self.stasis = Stasis(access, self.registry, self._ari_media, self.ticker, self._brief)
         self._host_for_ari = ""
         self._stopping = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
@@ -203,7 +207,7 @@ class Daemon:
             matcher=RuleMatcher(agent, self.engines.embed, cache_dir()),
             tools=self.tools,
             desk=Desk(self._directory.for_agent(agent), clock=local_now, webhook=self._webhook),
-            outside=self._outside,
+            outside=self.stasis,
             hold_music=self._hold_music,
         )
 
@@ -289,10 +293,20 @@ class Daemon:
         return self._addresses().media(self._host_for_ari)
 
     def _accept(self, leg: MediaLeg) -> LegListener | None:
-        listener = self.registry.accept(leg)
-        if listener is None or self.stasis is None:
-            return listener
-        return self.stasis.listener(leg.call_id, listener)
+        return self.registry.accept(leg) if self.stasis is None else self.stasis.accept(leg, self.registry.accept)
+
+    async def _brief(self, agent: str, briefing: str, rate: int) -> bytes:
+        """What a human who is called hears: of the caller, and which keys to press."""
+        parts, now = self._parts[agent], time.monotonic()
+        spoken = []
+        for text in filter(None, (briefing, parts.agent.lines.offer)):
+            try:
+                made = await parts.mouth.say(text, rate, deadline=now + BRIEF_S, give_up=now + 2 * BRIEF_S)
+            except EngineError as error:
+                log.warning("agent=%s a human is told less: %s", agent, error)
+            else:
+                spoken.append(made.pcm)
+        return bytes(2 * round(BRIEF_PAUSE_S * rate)).join(spoken)
 
     def _keep(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -9,15 +9,17 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
+import numpy as np
+
 from tests.pbx.asterisk import Asterisk
 from tests.pbx.peer import ToneCall, TonePeer, tone_peer
+from voicebridge.audio.clock import Ticker
 from voicebridge.pbx.asterisk.ari import AriAccess
-from voicebridge.pbx.asterisk.audiosocket import AudioSocketLeg
 from voicebridge.pbx.asterisk.stasis import Stasis
 from voicebridge.pbx.attach import AttachRequest, CallEnd, Refused, Ticket
-from voicebridge.pbx.leg import LegListener
 
 CONNECT_S = 10.0
+BRIEF_HZ = 700.0
 
 
 @dataclass
@@ -59,18 +61,21 @@ def access(asterisk: Asterisk, *, port: int | None = None, password: str | None 
     return AriAccess(f"http://127.0.0.1:{port or asterisk.ari_port}/ari", "bench", password or asterisk.secret)
 
 
+async def brief(agent: str, text: str, rate: int) -> bytes:
+    """In the place of speech: half a second of a tone that no caller hears."""
+    at = np.arange(rate // 2) / rate
+    return (8_000 * np.sin(2 * np.pi * BRIEF_HZ * at)).astype("<i2").tobytes()
+
+
 @asynccontextmanager
 async def node(wanted: AriAccess, desk: Desk | None = None) -> AsyncIterator[Node]:
     desk = desk or Desk()
     async with tone_peer() as peer:
-        stasis = Stasis(wanted, desk, lambda: peer.media)
+        ticker = Ticker()
+        ticker.start()
+        stasis = Stasis(wanted, desk, lambda: peer.media, ticker, brief)
         tones = peer.server.accept
-
-        def accept(leg: AudioSocketLeg) -> LegListener | None:
-            inner = tones(leg)
-            return None if inner is None else stasis.listener(leg.call_id, inner)
-
-        peer.server.accept = accept
+        peer.server.accept = lambda leg: stasis.accept(leg, tones)  # type: ignore[arg-type]
         stasis.start()
         await asyncio.wait_for(stasis.board.connected.wait(), CONNECT_S)
         try:
@@ -79,6 +84,7 @@ async def node(wanted: AriAccess, desk: Desk | None = None) -> AsyncIterator[Nod
             for call in peer.calls.values():
                 call.leg.hang_up()
             await stasis.stop()
+            ticker.stop()
 
 
 class Cable:

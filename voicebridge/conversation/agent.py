@@ -76,6 +76,8 @@ class Lines:
     returned: str = "I'm sorry, I could not reach anybody."
     hold: tuple[str, ...] = ("I am trying to reach somebody for you.", "Please stay on the line, it is still ringing.")
     """Said now and then while a human is being called."""
+    offer: str = "Press one to take the call, or two to decline it."
+    """Said to the human who is called, behind what there is to know of the caller."""
     give_up: str = "I'm sorry, I did not get that. I will put you through to a colleague."
     repeat: tuple[str, ...] = ("Sorry, I did not get that.",)
     yes_or_no: str = "Please say yes or no."
@@ -193,8 +195,8 @@ class AgentSpec:
         said = [self.greeting, *self.lines.fillers, *self.lines.no_input, self.lines.no_input_end]
         lines = self.lines
         said += [*lines.unknown, lines.perhaps, lines.trouble, lines.too_long, *lines.still, *lines.tool_failed]
-        said += [lines.anything_else, lines.connecting, lines.nobody_there, lines.returned, *lines.hold, lines.give_up]
-        said += [*lines.repeat, lines.yes_or_no, lines.what_instead, lines.go_ahead, lines.done, lines.go_on]
+        said += [lines.anything_else, lines.connecting, lines.nobody_there, lines.returned, *lines.hold]
+        said += [lines.offer, lines.give_up, *lines.repeat, lines.yes_or_no, lines.what_instead, lines.go_ahead, lines.done, lines.go_on]
         for rule in self.rules:
             said += rule.say
         for form in self.forms:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 
-from voicebridge.pbx.asterisk.ari import Ari, AriError, AriGone
+from voicebridge.pbx.asterisk.ari import Ari
+
+log = logging.getLogger(__name__)
 
 Place = tuple[str, str, int]
 
@@ -20,14 +23,19 @@ async def give_back(ari: Ari, channel: str, variables: Mapping[str, str]) -> Non
     for name, value in variables.items():
         await ari.set_variable(channel, name, value)
     place = place_of(await ari.get_variable(channel, "VB_RETURN"))
-    try:
-        await ari.go_on(channel, place)
-    except AriGone:
-        raise
-    except AriError:
-        if place is None:
-            raise
-        await ari.go_on(channel)  # a place that does not exist must not keep him here
+    if place is not None and not await exists(ari, channel, place):
+        log.error("channel=%s VB_RETURN=%s,%s,%d: there is no such place in the dialplan", channel, *place)
+        place = None
+    await ari.go_on(channel, place)
+
+
+async def exists(ari: Ari, channel: str, place: Place) -> bool:
+    """Whether the dialplan has this place: Asterisk hangs up who is sent to one that it has not.
+
+    True, too, where it cannot tell (no func_dialplan). Raises AriError.
+    """
+    context, extension, priority = place
+    return await ari.get_variable(channel, f"DIALPLAN_EXISTS({context},{extension},{priority})") != "0"
 
 
 def place_of(text: str) -> Place | None:

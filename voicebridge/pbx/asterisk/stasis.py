@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from uuid import UUID
 
+from voicebridge.audio.clock import Ticker
 from voicebridge.pbx.asterisk import ari_events as ev
 from voicebridge.pbx.asterisk import ownership
 from voicebridge.pbx.asterisk.ari import AriAccess, AriConflict, AriError, AriGone, AriUnreachable
@@ -21,8 +22,11 @@ from voicebridge.pbx.asterisk.keys import Keys
 from voicebridge.pbx.asterisk.sweep import ORPHANED
 from voicebridge.pbx.asterisk.switchboard import Switchboard
 from voicebridge.pbx.asterisk.variables import end_variables, read_request, ticket_variables
+from voicebridge.pbx.asterisk.warm import WarmTransfer
+from voicebridge.pbx.asterisk.whisper import Whispers
 from voicebridge.pbx.attach import FrontDesk, Refused, Ticket
-from voicebridge.pbx.leg import LegListener
+from voicebridge.pbx.leg import LegListener, MediaLeg
+from voicebridge.protocol.audiosocket import DIGITS
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +48,7 @@ class StasisCall:
     def __init__(self, board: Switchboard, desk: FrontDesk, media: Callable[[], str], start: ev.StasisStart) -> None:
         self.channel = start.channel
         self.call_id: UUID | None = None
+        self.agent = ""
         self.keys: Keys | None = None
         self._board, self._desk, self._media = board, desk, media
         self._given = _given(start.args)
@@ -103,7 +108,7 @@ class StasisCall:
     async def _set_up(self, ticket: Ticket) -> None:
         ari, call = self._board.ari, str(ticket.call_id)
         media = self._media()
-        self.call_id = ticket.call_id
+        self.call_id, self.agent = ticket.call_id, ticket.agent
         self._leg, self._bridge = ownership.MEDIA_PREFIX + call, ownership.BRIDGE_PREFIX + call
         self._board.watch(self._leg, inbox=self._inbox)
         self._board.keep.add(self._bridge)
@@ -168,11 +173,23 @@ def _given(args: tuple[str, ...]) -> dict[str, str]:
 
 
 class Stasis:
-    """`desk` admits callers and knows how calls ended; `media` is the host:port where Asterisk brings the audio."""
+    """`desk` admits callers and knows how calls ended; `media` is the host:port where Asterisk brings the audio.
 
-    def __init__(self, access: AriAccess, desk: FrontDesk, media: Callable[[], str]) -> None:
+    `brief` makes what a human hears of an agent's (by name) briefing: 16-bit mono PCM at this rate, the keys to press
+    at its end; empty where nothing can be spoken.
+    """
+
+    def __init__(
+        self,
+        access: AriAccess,
+        desk: FrontDesk,
+        media: Callable[[], str],
+        ticker: Ticker,
+        brief: Callable[[str, str, int], Awaitable[bytes]],
+    ) -> None:
         self.board = Switchboard(access, self._came)
-        self._desk, self._media = desk, media
+        self._desk, self._media, self._brief = desk, media, brief
+        self._whispers = Whispers(ticker)
         self._calls: dict[asyncio.Task[None], StasisCall] = {}
         self._by_id: dict[UUID, StasisCall] = {}
 
@@ -198,6 +215,13 @@ class Stasis:
                 log.warning("call=%s: %s", call.call_id, error)
         await self.board.stop()
 
+    def accept(self, leg: MediaLeg, accept: Callable[[MediaLeg], LegListener | None]) -> LegListener | None:
+        """The listener for an AudioSocket connection: ours to a human, else what `accept` gives."""
+        if (whisper := self._whispers.accept(leg)) is not None:
+            return whisper
+        inner = accept(leg)
+        return None if inner is None else self.listener(leg.call_id, inner)
+
     def listener(self, call_id: UUID, inner: LegListener) -> LegListener:
         """What the AudioSocket leg of a call must talk to, for its keys to come once; `inner` for other calls."""
         call = self._by_id.get(call_id)
@@ -206,18 +230,28 @@ class Stasis:
         call.keys = Keys(inner)
         return call.keys
 
-    def channel_of(self, call_id: UUID) -> ev.Channel | None:
-        """The caller's channel, where the call came by ARI."""
+    def reaches(self, call_id: UUID) -> bool:
+        """Whether the call came by ARI."""
+        return call_id in self._by_id
+
+    def warm(self, call_id: UUID) -> WarmTransfer | None:
+        """Who calls a human for this call."""
         call = self._by_id.get(call_id)
-        return None if call is None else call.channel
+        if call is None:
+            return None
+
+        async def brief(text: str, rate: int) -> bytes:
+            return await self._brief(call.agent, text, rate)
+
+        return WarmTransfer(self.board, self._whispers, self._media, call.channel, str(call_id), brief)
 
     async def send_dtmf(self, call_id: UUID, digits: str) -> bool:
-        """Keys to the caller's side (0-9 A-D * #, w is a pause of 0.5 s). False where it could not be."""
-        channel = self.channel_of(call_id)
-        if channel is None or not digits or set(digits) - set("0123456789ABCD*#w"):
+        """Keys to the caller's side (0-9 A-D * #). False where it could not be."""
+        call = self._by_id.get(call_id)
+        if call is None or not digits or set(digits) - DIGITS:
             return False
         try:
-            await self.board.ari.send_dtmf(channel.id, digits)
+            await self.board.ari.send_dtmf(call.channel.id, digits)
         except AriError as error:
             log.warning("call=%s keys not sent: %s", call_id, type(error).__name__)
             return False

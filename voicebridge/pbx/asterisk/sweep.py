@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 4.0
 REQUEST_S = 2.0
+UNMARKED_S = 0.3
 ORPHANED = {"VB_REASON": "daemon_lost", "VB_RESULT": "FALLBACK"}
 
 
@@ -68,7 +69,11 @@ def is_in_app(channel: Channel, app: str) -> bool:
 async def _put_away(ari: Ari, orphan: Channel) -> bool:
     """True where it was a caller, who is on his way to the fallback."""
     try:
-        if ownership.is_other_living(await ari.get_variable(orphan.id, ownership.VARIABLE)):
+        owner = await ari.get_variable(orphan.id, ownership.VARIABLE)
+        if not owner:  # just coming in at a daemon that is about to mark it, perhaps
+            await asyncio.sleep(UNMARKED_S)
+            owner = await ari.get_variable(orphan.id, ownership.VARIABLE)
+        if ownership.is_other_living(owner):
             return False
         if orphan.id.startswith(ownership.OURS):
             await ari.hang_up(orphan.id)
