@@ -93,17 +93,16 @@ def test_a_hangup_comes_in_between_and_commands_go_on():
 
 @given(st.lists(st.integers(1, 40), max_size=60))
 def test_pieces_of_any_size_give_the_same_events(sizes: list[int]):
-    sent = ENVIRONMENT + b"200 result=1 (two\nlines)\n"
     connection = agi.AgiConnection()
     events: list[agi.Event] = []
-    at = 0
-    for size in [*sizes, len(sent)]:
-        connection.feed(sent[at : at + size])
-        at += size
-        for event in connection.events():
-            events.append(event)
-            if isinstance(event, agi.Environment):
-                connection.command(agi.get_variable("A"))
+    for sent in (ENVIRONMENT, b"200 result=1 (two\nlines)\n"):
+        at = 0
+        for size in [*sizes, len(sent)]:
+            connection.feed(sent[at : at + size])
+            at += size
+            events += connection.events()
+        if len(events) == 1:
+            connection.command(agi.get_variable("A"))
     assert [type(event) for event in events] == [agi.Environment, agi.Reply]
     assert events[1] == agi.Reply(200, "1", "two\nlines")
 
@@ -164,6 +163,25 @@ def test_the_callers_own_text_cannot_name_the_script():
     (seen,) = connection.events()
     assert isinstance(seen, agi.Environment)
     assert seen.script == "outcome"
+
+
+def test_a_value_that_looks_like_two_replies_does_not_answer_the_next_command():
+    connection = asked()
+    connection.feed(b"200 result=1 (a)\n200 result=1 (b)\n")
+    assert connection.next_event() == agi.Reply(200, "1", "a")
+    with pytest.raises(agi.RemoteProtocolError, match="nobody asked for"):
+        connection.command(agi.get_variable("VB_LANGUAGE"))
+    with pytest.raises(agi.RemoteProtocolError):
+        connection.next_event()
+
+
+def test_the_news_of_a_hangup_may_be_there_before_a_command():
+    for news in (b"HANGUP\n", b"HANGUP\nHANGUP\n", b"HAN"):
+        connection = opened()
+        connection.feed(news)
+        connection.command(agi.verbose("x"))
+        connection.feed(b"HANGUP\n"[len(news) :] + b"200 result=1\n")
+        assert list(connection.events())[-1] == agi.Reply(200, "1")
 
 
 # ---- what we send

@@ -27,6 +27,7 @@ MAX_COMMAND: Final = 2_047
 """Asterisk reads a command into a buffer of 2048 bytes; the rest of a longer one would be a command of its own."""
 
 _REPLY: Final = re.compile(r"(\d{3}) result=(\S*?)(?: \((.*)\))?(?: endpos=\d+)?", re.DOTALL)
+_HANGUP: Final = b"HANGUP\n"
 _STATUS: Final = re.compile(r"(\d{3})([ -])(.*)", re.DOTALL)
 _ENV_NAME: Final = re.compile(r"agi_[a-z0-9_]{1,60}")
 
@@ -120,15 +121,31 @@ class AgiConnection:
             self._buffer += data
 
     def command(self, line: bytes) -> bytes:
-        """Raises LocalProtocolError before the environment, while a reply is owed, and for what is not one line."""
+        """Raises LocalProtocolError before the environment, while a reply is owed, and for what is not one line.
+
+        Raises RemoteProtocolError where something came that nobody asked for: a variable's value may hold newlines and
+        so look like several replies, and the next command would be answered by its rest.
+        """
         if self._environment is not None or self._waiting:
             raise LocalProtocolError("a command before the environment, or before the reply to the last")
         if not line.endswith(b"\n") or line.count(b"\n") != 1 or b"\r" in line or b"\0" in line:
             raise LocalProtocolError("a command is one line")
         if len(line) > MAX_COMMAND:
             raise LocalProtocolError(f"a command of {len(line)} bytes, more than {MAX_COMMAND}")
+        self._refuse_unasked()
         self._waiting = True
         return line
+
+    def _refuse_unasked(self) -> None:
+        """What is there before a command is sent can only be the news of a hangup."""
+        unread = bytes(self._buffer)
+        while unread.startswith(_HANGUP):
+            unread = unread[len(_HANGUP) :]
+        if self._broken is None and not _HANGUP.startswith(unread):
+            self._broken = RemoteProtocolError("a reply that nobody asked for")
+            self._buffer.clear()
+        if self._broken is not None:
+            raise self._broken
 
     def next_event(self) -> Event | Literal[NeedData.NEED_DATA]:
         if self._broken is not None:
