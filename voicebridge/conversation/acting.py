@@ -23,7 +23,7 @@ from voicebridge.conversation.commands import (
     SetTimer,
 )
 from voicebridge.conversation.form import SlotValue
-from voicebridge.conversation.owntools import HAND_OFF, HANG_UP, SEND_DTMF, argument, for_model
+from voicebridge.conversation.owntools import HAND_OFF, HANG_UP, SEND_DTMF, argument, as_object, for_model
 from voicebridge.conversation.replies import Replies
 from voicebridge.conversation.state import Agent, Caller, Handing, HandOffAction, Move, Reply, Run, ToolAction
 from voicebridge.conversation.templates import fill, sayable
@@ -157,7 +157,7 @@ class Acting(Replies):
 
     def _note(self, reply: Reply, run: Run, done: ev.ToolDone) -> None:
         """For the model: what was asked for and what came of it, as data."""
-        call = {"name": run.action.tool, "arguments": json.loads(run.action.arguments or "{}")}
+        call = {"name": run.action.tool, "arguments": as_object(run.action.arguments)}
         given = done.data if done.ok else json.dumps({"error": done.cause, "say": done.say})
         self.history.exchange(reply.turn).steps += [
             ChatMessage("assistant", f"call {json.dumps(call)}"), ChatMessage("tool", given or done.say or "{}")

@@ -6,8 +6,6 @@ question counts; what is a question of the caller's is answered, and ours asked 
 
 from __future__ import annotations
 
-import json
-
 from voicebridge.conversation import events as ev
 from voicebridge.conversation.acting import Acting
 from voicebridge.conversation.agent import Rule
@@ -15,6 +13,7 @@ from voicebridge.conversation.commands import Match, Parse, SetTimer
 from voicebridge.conversation.filling import KEYABLE, SPELLED, Ask, Filling, GiveUp, Leave, Step, again, begin, go_on
 from voicebridge.conversation.filling import Run as Complete
 from voicebridge.conversation.form import Form, SlotValue, Understood
+from voicebridge.conversation.owntools import as_object
 from voicebridge.conversation.state import Agent, HandOffAction, Move, Reply, ToolAction
 
 MASK = "***"
@@ -262,9 +261,4 @@ class Forms(Acting):
 
 def _as_said(arguments: str) -> tuple[SlotValue, ...]:
     """A model's arguments as values that can be said back."""
-    try:
-        made = json.loads(arguments)
-    except ValueError:
-        return ()
-    items = made.items() if isinstance(made, dict) else ()
-    return tuple(SlotValue(str(name), str(value), str(value)) for name, value in items)
+    return tuple(SlotValue(name, str(value), str(value)) for name, value in as_object(arguments).items())

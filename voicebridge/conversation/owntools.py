@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.toolspec import ToolSpec
@@ -42,11 +43,16 @@ def _schema(name: str, what: dict[str, object]) -> str:
     return json.dumps({"type": "object", "properties": {name: what}, "required": [name]})
 
 
+def as_object(arguments: str) -> dict[str, Any]:
+    """A model's arguments; empty where they are no JSON text of an object."""
+    try:
+        made = json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return made if isinstance(made, dict) else {}
+
+
 def argument(arguments: str, name: str) -> str:
     """One string out of a model's arguments; "" where there is none."""
-    try:
-        made = json.loads(arguments)
-    except ValueError:
-        return ""
-    value = made.get(name) if isinstance(made, dict) else None
+    value = as_object(arguments).get(name)
     return value if isinstance(value, str) else ""
