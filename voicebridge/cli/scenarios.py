@@ -11,14 +11,17 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import click
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from voicebridge.cli.run import config_option, settings_or_exit
-from voicebridge.config import ConfigError, Settings
+from voicebridge.config import ConfigError, Settings, split_address
 from voicebridge.engines.base import Embedder, EngineError
+from voicebridge.phone import PhoneError
 from voicebridge.plugins import PluginError
 from voicebridge.scenario import report
+from voicebridge.scenario.conductor import LiveError
 from voicebridge.scenario.source import ScriptError
 from voicebridge.scenario.suite import Result, Suite, files, open_suite
 
@@ -30,6 +33,9 @@ EMBEDDER_READY_S = 60.0
 @config_option
 @click.option("-k", "pattern", default="", metavar="TEXT", help="Only calls that have this in their name.")
 @click.option("--by-meaning", is_flag=True, help="Match rules with the embedding model, as the daemon does.")
+@click.option("--live", is_flag=True, help="With real engines: a daemon on free ports is started and called.")
+@click.option("--daemon", "address", metavar="HOST:PORT", help="Call this daemon, as it runs; needs --store.")
+@click.option("--store", type=click.Path(path_type=Path, file_okay=False), help="That daemon's folder of calls.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), help="Write JUnit XML here, too.")
 def test(
@@ -37,6 +43,9 @@ def test(
     path: Path | None,
     pattern: str,
     by_meaning: bool,
+    live: bool,
+    address: str | None,
+    store: Path | None,
     as_json: bool,
     junit: Path | None,
 ) -> None:
@@ -45,15 +54,21 @@ def test(
     A FILE is a scenario file, an agent's desk.toml (its scenarios stand in desk.test.yaml beside it), a folder, or the
     name of an embedded agent (demo). Without --live the conversation core runs on a virtual clock: a call takes some
     milliseconds. Exit code 1 where an expectation is not met, 2 where a file cannot be used.
+
+    A daemon that runs already (--daemon) has to keep event logs (voicebridge run --event-log) below --store on this
+    machine. Calls that set their date, caller, variables, tools or the model's answers are skipped there.
     """
+    if (address is None) != (store is None):
+        raise click.UsageError("--daemon and --store go together: what the agent did is read from the daemon's store")
     logging.getLogger("voicebridge").setLevel(logging.ERROR)
     suites = _opened(paths, settings_or_exit(path), pattern)
     console = Console(stderr=as_json, highlight=False)
     try:
-        results = asyncio.run(_played(suites, console, by_meaning=by_meaning))
+        source = _remote(suites, address, store) if address and store else _live(suites) if live else None
+        results = uvloop.run(_played(suites, console, source or _virtual(suites, by_meaning=by_meaning)))
         if junit is not None:
             report.write_junit(results, junit)
-    except (PluginError, ConfigError, EngineError, OSError) as error:
+    except (PluginError, ConfigError, EngineError, PhoneError, LiveError, OSError, ValueError) as error:
         click.echo(f"voicebridge: {error}", err=True)
         sys.exit(2)
     report.show_summary(console, results)
@@ -85,20 +100,32 @@ def _opened(paths: Sequence[Path], base: Settings, pattern: str) -> list[Suite]:
     return suites
 
 
-async def _played(suites: Sequence[Suite], console: Console, *, by_meaning: bool) -> list[Result]:
+async def _played(suites: Sequence[Suite], console: Console, source: AsyncIterator[Result]) -> list[Result]:
     results = []
     total = sum(len(suite.calls) for suite in suites)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("calls", total=total)
-        async for result in _results(suites, by_meaning=by_meaning):
+        async for result in source:
             results.append(result)
             report.show_result(progress.console, result)
             progress.advance(task)
     return results
 
 
-async def _results(suites: Sequence[Suite], *, by_meaning: bool) -> AsyncIterator[Result]:
+def _live(suites: Sequence[Suite]) -> AsyncIterator[Result]:
+    from voicebridge.scenario import live
+
+    return live.rehearse(suites)
+
+
+def _remote(suites: Sequence[Suite], address: str, store: Path) -> AsyncIterator[Result]:
+    from voicebridge.scenario import live
+
+    return live.remote(suites, *split_address(address), store)
+
+
+async def _virtual(suites: Sequence[Suite], *, by_meaning: bool) -> AsyncIterator[Result]:
     from voicebridge.daemon import make_engine
     from voicebridge.scenario.rehearsal import rehearse
 

@@ -15,6 +15,10 @@ class Stuck(Exception):
     """The call cannot be played further; the text says why."""
 
 
+class LiveError(Exception):
+    """Real calls cannot be made, or nothing can be known of them; the text names cause and cure."""
+
+
 class Line(Protocol):
     """The caller's side of one call. Times are seconds on a clock of its own. The waiting methods raise Stuck."""
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from voicebridge.call.admission import spec_for
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.config import cache_dir
 from voicebridge.engines.base import Embedder
@@ -37,7 +36,7 @@ async def _rehearsed(suite: Suite, call: CallScript, parts: virtual.VirtualParts
     if reason := _not_here(call):
         return Result(suite, call, "skipped", reason=reason)
     began = time.monotonic()
-    seen = await virtual.run(spec_for(suite.agent, request(call)), call, parts)
+    seen = await virtual.run(suite.agent, request(call), call, parts)
     return judged(suite, call, seen, time.monotonic() - began)
 
 

@@ -7,7 +7,6 @@ and its answer comes, on the virtual clock, after the time it really took.
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections import deque
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from voicebridge.call.acts import Acts
+from voicebridge.call.admission import spec_for
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
@@ -24,11 +25,14 @@ from voicebridge.conversation.core import Conversation
 from voicebridge.conversation.state import Agent, Caller, IllegalMove
 from voicebridge.handoff.desk import Case, Desk
 from voicebridge.handoff.directory import Directory
+from voicebridge.handoff.summary import NOTHING
+from voicebridge.pbx.attach import AttachRequest
 from voicebridge.scenario import conductor
 from voicebridge.scenario.clock import Agenda, Entry
 from voicebridge.scenario.conductor import Stuck
-from voicebridge.scenario.format import CallScript, Reply, Step
+from voicebridge.scenario.format import CallScript, Step
 from voicebridge.scenario.humans import Humans
+from voicebridge.scenario.model import Replies, call_of, steps_of_turn
 from voicebridge.scenario.observation import Mark, Observation, observe
 from voicebridge.scenario.playout import Playout, seconds
 from voicebridge.scenario.stubs import Stubs, installed
@@ -48,7 +52,6 @@ REST_LIMIT_S = 300.0
 SPEAK_LIMIT_S = 60.0
 WAITS_FOR_CALLER = frozenset({"no_input", "call_length"})
 """Timers that run while the agent has nothing to do."""
-NOT_SCRIPTED = "The script has no answer of the model for this."
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,10 @@ class VirtualParts:
 class VirtualCall:
     """One call; a `conductor.Line`."""
 
-    def __init__(self, agent: AgentSpec, call: CallScript, parts: VirtualParts) -> None:
+    def __init__(
+        self, agent: AgentSpec, request: AttachRequest, call: CallScript, parts: VirtualParts
+    ) -> None:
+        agent = spec_for(agent, request)
         self.agent = agent
         self.core = Conversation(agent)
         self.steps: list[eventlog.Step] = []
@@ -84,14 +90,17 @@ class VirtualCall:
         self._fixed = frozenset(agent.fixed_lines())
         self._generations: dict[int, list[Entry]] = {}
         self._runs: dict[int, list[Entry]] = {}
-        self._replies = deque(call.model)
-        self._replied: dict[tuple[int, int], Reply] = {}
+        self._replies = Replies(call.model)
         self._before = ""  # said in this utterance, before the voice that is heard now
         self._burst, self._burst_began, self._burst_s = "", 0.0, 0.0
         self._over = False
         self._now0 = call.now or datetime.now()
         if self._now0.tzinfo is None:
             self._now0 = self._now0.astimezone()
+        self._acts = Acts(
+            self._info.call_id, agent, request, tools=None, desk=None, outside=None, now=self.clock,
+            tell=self._understood, story=lambda reason: NOTHING,
+        )  # fmt: skip
 
     async def start(self) -> None:
         await self._tell(ev.CallStarted())
@@ -208,6 +217,8 @@ class VirtualCall:
             case cmd.Match():
                 found = await self._parts.matcher.match(command.text)
                 self._soon(MATCH_S, ev.RuleMatched(command.request, found.name, round(found.score, 3), found.sure))
+            case cmd.Parse():
+                self._acts.parse(command)
             case cmd.Generate():
                 self._generate(command)
             case cmd.CancelGeneration():
@@ -225,6 +236,9 @@ class VirtualCall:
 
     def _soon(self, delay: float, event: ev.Event) -> Entry:
         return self._agenda.later(delay, _told(self._tell, event))
+
+    def _understood(self, event: ev.Event) -> None:
+        self._soon(PARSE_S, event)
 
     def _set_timer(self, wanted: cmd.SetTimer) -> None:
         self._forget_timer(wanted.name)
@@ -244,18 +258,12 @@ class VirtualCall:
 
     def _generate(self, wanted: cmd.Generate) -> None:
         """The turn's canned answer; a draft that is made again gets the same one."""
-        since = 0
-        for message in reversed(wanted.messages):
-            if message.role == "user":
-                break
-            since += message.role == "tool"
-        key = (wanted.turn, since)
-        if key not in self._replied:
-            self._replied[key] = self._replies.popleft() if self._replies else Reply(text=NOT_SCRIPTED)
-        reply, number = self._replied[key], wanted.generation
+        reply = self._replies.take((wanted.turn, steps_of_turn(wanted.messages)))
+        number = wanted.generation
         said: ev.Event = ev.ModelText(number, reply.text)
         if reply.call:
-            said = ev.ModelCall(number, reply.call, json.dumps(reply.arguments, ensure_ascii=False))
+            call = call_of(reply)
+            said = ev.ModelCall(number, call.tool, call.arguments)
         delay = self._script.delays.model
         self._generations[number] = [self._soon(delay, said), self._soon(delay, ev.ModelDone(number))]
 
@@ -311,8 +319,8 @@ def _done(run: int, outcome: ToolOutcome) -> ev.ToolDone:
     )
 
 
-async def run(agent: AgentSpec, call: CallScript, parts: VirtualParts) -> Observation:
-    line = VirtualCall(agent, call, parts)
+async def run(agent: AgentSpec, request: AttachRequest, call: CallScript, parts: VirtualParts) -> Observation:
+    line = VirtualCall(agent, request, call, parts)
     trouble = ""
     marks: list[Mark] = []
     try:
