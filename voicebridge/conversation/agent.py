@@ -196,7 +196,8 @@ class AgentSpec:
         lines = self.lines
         said += [*lines.unknown, lines.perhaps, lines.trouble, lines.too_long, *lines.still, *lines.tool_failed]
         said += [lines.anything_else, lines.connecting, lines.nobody_there, lines.returned, *lines.hold]
-        said += [lines.offer, lines.give_up, *lines.repeat, lines.yes_or_no, lines.what_instead, lines.go_ahead, lines.done, lines.go_on]
+        said += [lines.offer, lines.give_up]
+        said += [*lines.repeat, lines.yes_or_no, lines.what_instead, lines.go_ahead, lines.done, lines.go_on]
         for rule in self.rules:
             said += rule.say
         for form in self.forms:

@@ -55,7 +55,7 @@ class WarmTransfer:
     ) -> None:
         self._board, self._whispers, self._media = board, whispers, media
         self._caller, self._call_id, self._brief = caller, call_id, brief
-        self._decide_s = decide_s
+        self.decide_s = decide_s
 
     async def call(
         self, endpoint: str, *, briefing: str, line: str, ring_s: float
@@ -98,7 +98,7 @@ class WarmTransfer:
             return "no_answer"
         finally:
             speaking.cancel()
-        state = await attempt.decision(self._decide_s)
+        state = await attempt.decision(self.decide_s)
         if state == "connected":
             await attempt.connect(self._caller)
         return state
