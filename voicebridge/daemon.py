@@ -9,7 +9,6 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from voicebridge import plugins
@@ -18,7 +17,7 @@ from voicebridge.call.admission import Admission, spec_for
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.registry import Registry
 from voicebridge.call.speech import Mouth
-from voicebridge.call.work import Parts
+from voicebridge.call.work import Parts, local_now
 from voicebridge.config import ConfigError, Settings, cache_dir, split_address
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.engines.base import Embedder, EngineError, LlmEngine, Message, SttEngine, TtsEngine
@@ -110,10 +109,6 @@ class Engines:
         for result in results:
             if isinstance(result, BaseException):
                 log.warning("an engine did not stop cleanly: %r", result)
-
-
-def local_now() -> datetime:
-    return datetime.now().astimezone()
 
 
 class Daemon:
@@ -262,7 +257,7 @@ class Daemon:
         listen = self.settings.config.listen
         if (address := listen.fastagi_address) is None:
             return
-        server = FastAgiServer(*address, scripts(self.registry, self._addresses), allow=listen.allow)
+        server = FastAgiServer(*address, scripts(self.registry, self._addresses, self.registry.hung_up), allow=listen.allow)
         try:
             await server.start()
         except OSError as error:

@@ -55,7 +55,7 @@ class Acts:
         outside: Outside | None,
         tell: Callable[[ev.Event], None],
         story: Callable[[str], Summary],
-        now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
+        now: Callable[[], datetime],
     ) -> None:
         self._id = call_id
         self._agent = agent

@@ -82,7 +82,7 @@ class Call:
         self._work: Work | None = None
         self._acts = Acts(
             self.id, parts.agent, self.request, tools=parts.tools, desk=parts.desk, outside=parts.outside,
-            tell=self.tell, story=self.story,
+            tell=self.tell, story=self.story, now=parts.now,
         )  # fmt: skip
         self._music: Loop | None = None
         self._inbox: deque[ev.Event] = deque()

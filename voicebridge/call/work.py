@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from voicebridge.call.acts import Outside
@@ -26,6 +27,10 @@ from voicebridge.tools.runner import ToolRunner
 log = logging.getLogger(__name__)
 
 
+def local_now() -> datetime:
+    return datetime.now().astimezone()
+
+
 @dataclass(frozen=True)
 class Parts:
     """What every call of an agent shares."""
@@ -38,6 +43,8 @@ class Parts:
     tools: ToolRunner | None = None
     desk: Desk | None = None
     outside: Outside | None = None
+    now: Callable[[], datetime] = local_now
+    """The date and time in calls, aware: another one where calls are tests."""
     hold_music: bytes = b""
     """16-bit mono PCM at 8 kHz, played in a loop to who waits for a human; empty: our own."""
 

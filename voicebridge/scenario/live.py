@@ -137,7 +137,7 @@ class Rehearsal(Daemon):
 
     def _make_parts(self, agent: AgentSpec) -> Parts:
         parts = super()._make_parts(agent)
-        return dataclasses.replace(parts, desk=Desk(self._directory.for_agent(agent), clock=self.clock))
+        return dataclasses.replace(parts, desk=Desk(self._directory.for_agent(agent), clock=self.clock), now=self.clock)
 
     def _choose(self, leg: MediaLeg, ticket: Ticket | None) -> Parts | None:
         parts = super()._choose(leg, ticket)
