@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from voicebridge import plugins
-from voicebridge.plugins import ENGINES, GROUPS, PluginError, load, load_all, names
+from voicebridge.plugins import ENGINES, GROUPS, OURS, PluginError, load, load_all, names
 
 
 @pytest.fixture
@@ -75,3 +76,25 @@ def test_the_groups_are_those_of_the_package_s_own_metadata():
     text = (Path(plugins.__file__).parents[1] / "setup.cfg").read_text()
     declared = set(re.findall(r"^(voicebridge\.\w+) =$", text, re.MULTILINE))
     assert declared == set(GROUPS.values())
+
+
+def test_all_of_a_kind_are_loaded_ours_first_and_what_does_not_load_says_why(stranger):
+    found = load_all("tts")
+    assert [plugin.package for plugin in found] == sorted((plugin.package for plugin in found), key=lambda p: p != OURS)
+    why = {plugin.name: plugin.refused for plugin in found if plugin.package == "vb-parrot"}
+    assert set(why) == {"parrot", "broken", "lost", "needy"}
+    assert why["parrot"] == ""
+    assert "vb_no_such_module" in why["lost"]
+    (parrot,) = [plugin for plugin in found if plugin.name == "parrot"]
+    assert (parrot.kind, parrot.version, parrot.thing) == ("tts", "1.0", load("tts", "parrot"))
+
+
+def test_a_stranger_cannot_take_a_built_in_s_name(tmp_path, monkeypatch):
+    info = tmp_path / "a_first-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: a-first\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[voicebridge.tts]\nespeak = json:dumps\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert load("tts", "espeak") is not json.dumps
+    (second,) = [plugin for plugin in load_all("tts") if plugin.package == "a-first"]
+    assert OURS in second.refused and "a-first" in second.refused

@@ -603,3 +603,23 @@ async def test_logs_carry_no_words_and_no_digits(bench, caplog):
     await bench.run(fails, '{"secret":{"4711":"0815"}}')
     assert "fails" in caplog.text
     assert "4711" not in caplog.text
+
+
+async def test_a_tool_that_holds_the_event_loop_is_told_of(bench, caplog):
+    @tool
+    async def sleeps() -> str:
+        await asyncio.sleep(0.1)
+        return "done"
+
+    @tool
+    async def holds() -> Any:
+        yield "Working."
+        time.sleep(0.12)  # noqa: ASYNC251 - that is the fault
+        yield {"n": 1}
+
+    runner = bench.runner(sleeps, holds)
+    for name in ("sleeps", "holds"):
+        assert (await runner.run(bench.call, 1, name, "{}")).ok
+    assert runner.statistics()["sleeps"].blocked_ms < 90
+    assert 100 <= runner.statistics()["holds"].blocked_ms < LATE_S * 1000
+    assert "tool=holds held the event loop for" in caplog.text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from voicebridge.tools.context import ToolReply
@@ -27,6 +27,29 @@ class ToolOutcome:
     hang_up: bool = False
     ms: int = 0
     attempts: int = 0
+
+
+@dataclass(slots=True)
+class ToolStats:
+    """Since the daemon started. `ms` is the sum over all runs; `causes` counts the failures.
+
+    `blocked_ms` is the longest time that the tool held the event loop, and with it every call.
+    """
+
+    runs: int = 0
+    failures: int = 0
+    ms: int = 0
+    longest_ms: int = 0
+    blocked_ms: int = 0
+    causes: dict[str, int] = field(default_factory=dict)
+
+    def count(self, outcome: ToolOutcome) -> None:
+        self.runs += 1
+        self.ms += outcome.ms
+        self.longest_ms = max(self.longest_ms, outcome.ms)
+        if not outcome.ok:
+            self.failures += 1
+            self.causes[outcome.cause] = self.causes.get(outcome.cause, 0) + 1
 
 
 def outcome_of(tool: Tool, value: Any) -> ToolOutcome:

@@ -13,38 +13,29 @@ import random
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from voicebridge.tools.breaker import Breaker, BreakerLimits, BreakerState
 from voicebridge.tools.context import SPOKEN, CallInfo, ToolContext, ToolError
-from voicebridge.tools.outcome import SAY_CHARS, ToolOutcome, outcome_of
+from voicebridge.tools.outcome import SAY_CHARS, ToolOutcome, ToolStats, outcome_of
+from voicebridge.tools.progress import Progress, streamed
 from voicebridge.tools.results import BadResult, TooLarge, one_line
 from voicebridge.tools.schema import BadArguments
 from voicebridge.tools.threads import Threads
 from voicebridge.tools.tool import Tool
+from voicebridge.tools.watched import watched
 
 __all__ = ["ToolOutcome", "ToolRunner", "ToolStats"]
 
 log = logging.getLogger(__name__)
 
-PROGRESS_CHARS = 200
-PROGRESS_LINES = 20
+BLOCKED_MS = 50
+"""A tool that holds the loop for longer is told in the log: the media clock ticks every 20 ms."""
 RETRY_S = 0.1
 """The wait before the second attempt; it doubles with each, and is spread by half."""
-
-
-@dataclass(slots=True)
-class ToolStats:
-    """Since the daemon started. `ms` is the sum over all runs; `causes` counts the failures."""
-
-    runs: int = 0
-    failures: int = 0
-    ms: int = 0
-    longest_ms: int = 0
-    causes: dict[str, int] = field(default_factory=dict)
 
 
 class _Failed(Exception):
@@ -239,13 +230,7 @@ class ToolRunner:
         return self._counted(this.tool, outcome)
 
     def _counted(self, tool: Tool, outcome: ToolOutcome) -> ToolOutcome:
-        stats = self._stats[tool.name]
-        stats.runs += 1
-        stats.ms += outcome.ms
-        stats.longest_ms = max(stats.longest_ms, outcome.ms)
-        if not outcome.ok:
-            stats.failures += 1
-            stats.causes[outcome.cause] = stats.causes.get(outcome.cause, 0) + 1
+        self._stats[tool.name].count(outcome)
         return outcome
 
     def _context(self, this: _Run, deadline: float, progress: Callable[[str], None]) -> ToolContext:
@@ -255,7 +240,7 @@ class ToolRunner:
             tool=name, call_id=call.call_id, agent=call.agent, language=call.language, caller=call.caller,
             dialled=call.dialled, settings={key: value for key, value in settings.items() if key not in SPOKEN},
             key=f"{call.call_id}-{this.number}", deadline=deadline, folder=self._folder, now=self._now,
-            progress=_Progress(this, progress),
+            progress=Progress(progress, lambda: this.heard),
         )  # fmt: skip
 
     async def _attempts(self, this: _Run, context: ToolContext, values: dict[str, Any]) -> ToolOutcome:
@@ -301,46 +286,26 @@ class ToolRunner:
         first = (context,) if tool.takes_context else ()
         match tool.shape:
             case "async":
-                return await tool.function(*first, **values)
+                return await watched(tool.function(*first, **values), self._held(tool))
             case "stream":
-                return await _streamed(tool.function(*first, **values), context.progress)
+                return await watched(streamed(tool.function(*first, **values), context.progress), self._held(tool))
         called = functools.partial(tool.function, *first, **values)
         return await asyncio.wrap_future(self._threads.submit(tool.name, called))
+
+    def _held(self, tool: Tool) -> Callable[[float], None]:
+        """Notes how long the tool held the loop."""
+        stats = self._stats[tool.name]
+
+        def tell(seconds: float) -> None:
+            ms = round(seconds * 1000)
+            if ms > max(stats.blocked_ms, BLOCKED_MS):
+                log.warning("tool=%s held the event loop for %d ms: make it a plain `def`", tool.name, ms)
+            stats.blocked_ms = max(stats.blocked_ms, ms)
+
+        return tell
 
 
 def _told(error: BaseException) -> str:
     """What and where; not its text, which may hold what the caller said."""
     frames = traceback.extract_tb(error.__traceback__, limit=-1)
     return f"{type(error).__name__} at {frames[-1].filename}:{frames[-1].lineno}" if frames else type(error).__name__
-
-
-class _Progress:
-    """Passes a tool's sentences on, from whatever thread, while somebody still waits for it."""
-
-    def __init__(self, this: _Run, tell: Callable[[str], None]) -> None:
-        self._this = this
-        self._tell = tell
-        self._loop = asyncio.get_running_loop()
-        self._left = PROGRESS_LINES
-
-    def __call__(self, text: str) -> None:
-        line = one_line(str(text), PROGRESS_CHARS)
-        if line and self._left > 0:
-            self._left -= 1
-            self._loop.call_soon_threadsafe(self._pass_on, line)
-
-    def _pass_on(self, line: str) -> None:
-        if self._this.heard:
-            self._tell(line)
-
-
-async def _streamed(stream: Any, progress: Callable[[str], None]) -> Any:
-    """Strings are progress; the first thing that is none is the result, and ends it."""
-    try:
-        async for value in stream:
-            if not isinstance(value, str):
-                return value
-            progress(value)
-    finally:
-        await stream.aclose()
-    return None

@@ -1,10 +1,12 @@
 """The fallback `take_message`: the caller's name, number and message are asked for and kept by the tool of that name.
 
-    [fallbacks.take_message]              # every key is optional
+    [fallbacks.take_message]
     ask_name = "May I have your name?"
     ask_phone = "What number can we reach you on?"
     ask_message = "What may I pass on?"
     done = "Thank you, I will pass that on."
+
+Every key is optional.
 """
 
 from __future__ import annotations
