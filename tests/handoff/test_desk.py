@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from voicebridge.conversation.agent import Limits
 from voicebridge.conversation.commands import HandOff
 from voicebridge.conversation.events import HandoffUpdate
-from voicebridge.handoff.desk import Case, Desk, Warm, WarmState
+from voicebridge.handoff.desk import TOTAL_S, Case, Desk, Warm, WarmState
 from voicebridge.handoff.directory import Directory
 from voicebridge.handoff.summary import Summary, Turn
 from voicebridge.handoff.webhook import Delivery, Webhook
@@ -144,6 +145,18 @@ async def test_a_call_that_never_ends_is_given_up():
     phones = Phones(PJSIP_1003=None)
     assert brief(await asyncio.wait_for(updates(slow, "carl", phones), 5))[-1] == ("refused", "carl", "no_answer")
     assert phones.ringing == set()
+
+
+async def test_when_the_time_for_all_is_up_the_rest_is_the_dialplans():
+    impatient = Desk(Directory(TARGETS), clock=lambda: DAY, total_s=0.05)
+    phones = Phones(**{"PJSIP_1001": None, "Local_200@internal": "connected"})
+    told = await asyncio.wait_for(updates(impatient, "anna", phones), 5)
+    assert brief(told) == [("calling", "anna", ""), ("go", "ben", "")]
+    assert [called[0] for called in phones.called] == ["PJSIP/1001"]
+
+
+def test_the_core_waits_longer_than_the_desk():
+    assert Limits().ring_s >= TOTAL_S + 5
 
 
 async def test_a_caller_who_hangs_up_ends_the_ringing():

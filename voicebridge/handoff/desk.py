@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 WarmState = Literal["calling", "connected", "declined", "busy", "no_answer", "failed"]
 DECIDE_S = 60.0
 """Beyond ringing: the human listens to the briefing, perhaps twice, and presses a key."""
+TOTAL_S = 110.0
+"""For all humans together: less than the core waits (`Limits.ring_s`), so that nobody rings on for a caller whom the
+agent has taken back."""
 
 
 class Warm(Protocol):
@@ -55,11 +58,13 @@ class Desk:
         clock: Callable[[], datetime],
         webhook: Webhook | None = None,
         decide_s: float = DECIDE_S,
+        total_s: float = TOTAL_S,
     ) -> None:
         self.directory = directory
         self._clock = clock
         self._webhook = webhook
         self._decide_s = decide_s
+        self._total_s = total_s
 
     async def hand_off(
         self, wanted: cmd.HandOff, case: Case, warm: Warm | None = None
@@ -67,14 +72,16 @@ class Desk:
         """Updates until one of `go`, `connected`, `refused`. `warm` is None where the call did not come over ARI.
 
         Close it (or cancel who waits for it) when the caller hangs up: nobody is rung any longer. A target that
-        refuses is followed by its `next`. What cannot be found is refused without a target: nothing of its name is
-        told on.
+        refuses is followed by its `next`; when the time is up, by the PBX's dialplan. What cannot be found is refused
+        without a target: nothing of its name is told on.
         """
+        until = asyncio.get_running_loop().time() + self._total_s
         tried: list[str] = []
         cause = ""
         name = wanted.target
         while True:
-            found = self.directory.resolve(name, self._clock(), can_warm=warm is not None, tried=tried)
+            in_time = asyncio.get_running_loop().time() < until
+            found = self.directory.resolve(name, self._clock(), can_warm=warm is not None and in_time, tried=tried)
             tried += found.passed
             if found.destination is None:
                 cause = cause or found.cause or "failed"
@@ -85,7 +92,7 @@ class Desk:
                 yield self._told("go", wanted, case, there)
                 return
             yield self._told("calling", wanted, case, there)
-            state = await self._ring(warm, there, case)
+            state = await self._ring(warm, there, case, until)
             if state == "connected":
                 yield self._told("connected", wanted, case, there)
                 return
@@ -115,9 +122,9 @@ class Desk:
         say = there.target.announce if there is not None and speaks else ""
         return ev.HandoffUpdate(wanted.handoff, state, name, say, cause)
 
-    async def _ring(self, warm: Warm, there: Destination, case: Case) -> WarmState:
+    async def _ring(self, warm: Warm, there: Destination, case: Case, until: float) -> WarmState:
         """How calling the human ended."""
-        limit = asyncio.get_running_loop().time() + there.target.ring_s + self._decide_s
+        limit = min(until, asyncio.get_running_loop().time() + there.target.ring_s + self._decide_s)
         summary = case.summary
         try:
             async with (
@@ -132,7 +139,7 @@ class Desk:
                     if state != "calling":
                         return state
         except TimeoutError:
-            log.warning("call=%s target=%s: no decision in %.0f s", case.call_id, there.name, self._decide_s)
+            log.warning("call=%s target=%s: no decision in time", case.call_id, there.name)
             return "no_answer"
         except Exception:  # a fault in how a human is called must not cost the caller his place
             log.exception("call=%s target=%s: calling failed", case.call_id, there.name)
