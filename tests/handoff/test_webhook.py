@@ -192,6 +192,15 @@ def test_the_secret_comes_from_the_file_or_the_environment(tmp_path, monkeypatch
     assert webhook_for(HandoffSettings(webhook="http://127.0.0.1/", secret_env="VB_NOT_SET"))._secret == b""
 
 
+@pytest.mark.parametrize(
+    ("url", "warns"),
+    [("http://crm.example/", True), ("https://crm.example/", False), ("http://127.0.0.1:80/", False)],
+)
+def test_what_would_go_in_the_clear_is_warned_of(url, warns, caplog):
+    webhook_for(HandoffSettings(webhook=url))
+    assert ("in the clear" in caplog.text) is warns
+
+
 @pytest.mark.parametrize("content", [None, b"", b"  \n", b"\xff\xfe"], ids=["absent", "empty", "blank", "no_text"])
 def test_a_secret_that_cannot_be_read_is_named(tmp_path, content):
     file = tmp_path / "secret"

@@ -31,7 +31,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from voicebridge.config import ConfigError
+from voicebridge.config import ConfigError, is_loopback
 from voicebridge.handoff.summary import Summary
 from voicebridge.targets import HandoffSettings
 
@@ -83,6 +83,9 @@ def webhook_for(settings: HandoffSettings) -> Webhook | None:
     """As configured; None where there is none. ConfigError where the secret cannot be read."""
     if not settings.webhook:
         return None
+    address = urlsplit(settings.webhook)
+    if address.scheme == "http" and not is_loopback(address.hostname or ""):
+        log.warning("handoff.webhook: what callers say goes to %s in the clear: use https", address.hostname)
     secret = os.environ.get(settings.secret_env, "") if settings.secret_env else ""
     if settings.secret_file is not None:
         try:
