@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from voicebridge.cli.checks import engines, listening, machine, selfcall
+from voicebridge.cli.checks import engines, listening, machine, pbx, selfcall
 from voicebridge.cli.checks.finding import Finding, Tell, timed
 from voicebridge.cli.run import config_option
 from voicebridge.config import ConfigError, Settings, load
@@ -81,6 +81,8 @@ def _checks(
     tell("looking at the port")
     seen = listening.look(settings)
     yield from listening.port(settings, seen)
+    tell("asking Asterisk")
+    yield from asyncio.run(pbx.check(settings))
     serves = seen.holder == "voicebridge"
     if serves:
         yield Finding("engines", "skip", "the daemon has started its own; the test call uses them")

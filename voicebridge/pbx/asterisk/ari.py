@@ -195,6 +195,15 @@ class Ari:
         """(id, name) of each."""
         return [(str(found["id"]), str(found["name"])) for found in await self.request("GET", "/bridges")]
 
+    async def runs_module(self, name: str) -> bool:
+        try:
+            found = await self.request("GET", _at("asterisk", "modules", f"{name}.so"))
+        except AriError as error:
+            if error.status in (404, 409):  # not there, or not loaded
+                return False
+            raise
+        return str(found["status"]) == "Running"
+
     async def version(self) -> str:
         """Asterisk's."""
         return str((await self.request("GET", "/asterisk/info?only=system"))["system"]["version"])
