@@ -257,7 +257,8 @@ class Daemon:
         listen = self.settings.config.listen
         if (address := listen.fastagi_address) is None:
             return
-        server = FastAgiServer(*address, scripts(self.registry, self._addresses, self.registry.hung_up), allow=listen.allow)
+        answers = scripts(self.registry, self._addresses, self.registry.hung_up)
+        server = FastAgiServer(*address, answers, allow=listen.allow)
         try:
             await server.start()
         except OSError as error:

@@ -22,7 +22,7 @@ TARGETS = {
     "sales": Destination("sales", "queue", "sales"),
     "night": Destination("night", "context", "fallback,s,1"),
     "back": Destination("back", "extension", "200@humans"),
-    "gone": Destination("gone", "extension", "999@humans"),
+    "gone": Destination("gone", "extension", "nobody@humans"),
     "desk": Destination("desk", "endpoint", "Local/sales@humans/n"),
     "far": Destination("far", "sip", "sip:alice@example.com"),
 }

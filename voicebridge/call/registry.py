@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from voicebridge.audio.clock import Ticker
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 ENDING_S = 1.0
 """A call whose PBX asks how it ended may take so long to end."""
 ASK_EVERY_S = 0.02
+TOLD_S = 1.0
+"""A PBX that tells who hung up does so within this (a few milliseconds), unless it has died."""
 
 
 class Chooser(Protocol):
@@ -55,6 +57,7 @@ class Registry:
         self._calls: dict[str, Call] = {}
         self._tickets: dict[str, int] = {}
         self._writes: set[asyncio.Task[None]] = set()
+        self._hangups: dict[UUID, asyncio.Future[bool]] = {}
         self._idle = asyncio.Event()
         self.on_record: Callable[[Mapping[str, object]], None] = lambda record: None
 
@@ -77,6 +80,8 @@ class Registry:
             leg, parts, finished=self._finished, recorder=self._recorder(call_id), keep_events=self._event_log,
             ticket=ticket,
         )  # fmt: skip
+        if ticket is not None and ticket.request.tells_hangup:
+            self._hangups[leg.call_id] = asyncio.get_running_loop().create_future()
         self._calls[call_id] = call
         self._tickets[call_id] = self._ticker.add(call.tick)
         log.info("call=%s peer=%s agent=%s accepted", call_id, leg.peer, parts.agent.name)
@@ -99,16 +104,27 @@ class Registry:
         self._admission.ended(
             call.leg.call_id, call.ending, str(record["ended_by"]), time.monotonic(), summary=call.summary
         )
+        task = asyncio.get_running_loop().create_task(self._keep(call, record))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    async def _keep(self, call: Call, record: dict[str, Any]) -> None:
+        """Write the record, as soon as it is known whether it was the caller who hung up."""
+        told = self._hangups.get(call.leg.call_id)
+        if told is not None and record["ended_by"] == "hangup" and not await _by_caller(told):
+            record["ended_by"] = "dropped"
+        self._hangups.pop(call.leg.call_id, None)
         log.info(
             "call=%s ended by=%s outcome=%s seconds=%.1f turns=%d",
             call.id, record["ended_by"], record["outcome"], record["seconds"], len(record["turns"]),
         )
         self.on_record(record)
-        task = asyncio.get_running_loop().create_task(
-            asyncio.to_thread(self._store.write, call.id, record, call.events or None)
-        )
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+        await asyncio.to_thread(self._store.write, call.id, record, call.events or None)
+
+    def hung_up(self, call_id: UUID, by_caller: bool) -> None:
+        """The PBX's channel of a call has ended."""
+        if (told := self._hangups.get(call_id)) is not None and not told.done():
+            told.set_result(by_caller)
 
     # ---- what a PBX asks before and after the audio
 
@@ -143,3 +159,10 @@ class Registry:
             await self._empty_within(1.0)
         if self._writes:
             await asyncio.wait(self._writes)
+
+
+async def _by_caller(told: asyncio.Future[bool]) -> bool:
+    try:
+        return await asyncio.wait_for(told, TOLD_S)
+    except TimeoutError:
+        return False

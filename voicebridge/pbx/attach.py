@@ -15,6 +15,7 @@ class AttachRequest:
     """One call's settings; what is empty or None is as the agent has it.
 
     `fallback` is the name of a target. `facts` are (name, value), told to the model. `max_s`, `no_input_s`: seconds.
+    `tells_hangup`: whether the PBX will also say, when its channel ends in the middle of the call, who hung up.
     `caller`, `caller_name`, `dialled`, `channel` and `unique_id` are the PBX's, not checked by anybody.
     """
 
@@ -31,6 +32,7 @@ class AttachRequest:
     dialled: str = ""
     channel: str = ""
     unique_id: str = ""
+    tells_hangup: bool = False
 
 
 @dataclass(frozen=True, slots=True)

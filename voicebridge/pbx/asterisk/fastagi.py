@@ -193,8 +193,20 @@ def _joined(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def scripts(desk: FrontDesk, addresses: Callable[[], Addresses]) -> dict[str, Script]:
-    """`attach` and `outcome`, the way the shipped dialplan asks for them."""
+HANGUP: Final = "hangup"
+"""Argument of `attach`: a hangup handler is in place. Of `outcome`: it is the handler that asks, then who hung up."""
+
+
+def scripts(
+    desk: FrontDesk,
+    addresses: Callable[[], Addresses],
+    hung_up: Callable[[UUID, bool], None] = lambda call_id, by_caller: None,
+) -> dict[str, Script]:
+    """`attach` and `outcome`, the way the shipped dialplan asks for them.
+
+    `hung_up` is told of a channel that has ended in the middle of a call, and whether its caller did that (the channel
+    has a hangup source then; Asterisk 22 shutting down leaves that empty).
+    """
 
     async def attach(session: Session) -> None:
         env = session.environment
@@ -202,6 +214,7 @@ def scripts(desk: FrontDesk, addresses: Callable[[], Addresses]) -> dict[str, Sc
             await read_request(session.get),
             caller=env.get("callerid"), caller_name=env.get("calleridname"), dialled=env.get("dnid"),
             channel=env.get("channel"), unique_id=env.get("uniqueid"),
+            tells_hangup=HANGUP in env.arguments,
         )  # fmt: skip
         if session.hung_up:
             log.info("attach channel=%s: hung up meanwhile", request.channel)
@@ -222,6 +235,8 @@ def scripts(desk: FrontDesk, addresses: Callable[[], Addresses]) -> dict[str, Sc
             call_id = UUID(await session.get("VB_CALL"))
         except ValueError:
             raise Gone("outcome without a UUID in VB_CALL") from None
+        if (told := session.environment.arguments)[:1] == (HANGUP,):
+            hung_up(call_id, any(told[1:]))
         end = await desk.outcome(call_id)
         log.info("call=%s outcome told: %s %s", call_id, end.result, end.target.name or "-")
         await _set_all(session, end_variables(call_id, end))
