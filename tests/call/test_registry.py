@@ -261,6 +261,52 @@ async def test_a_transfer_leads_to_a_configured_target_only(tmp_path):
     ]
 
 
+def answered_with_ticket(house: House, *, tells_hangup: bool = True) -> Leg:
+    """A call of a PBX that tells who hung up, or does not."""
+    ticket = house.registry.attach(AttachRequest(tells_hangup=tells_hangup))
+    assert isinstance(ticket, Ticket)
+    leg = house.call(Leg(ticket.call_id))
+    assert leg is not None
+    return leg
+
+
+@pytest.mark.parametrize("first", ["told", "closed"])
+@pytest.mark.parametrize(("by_caller", "ended_by"), [(True, "hangup"), (False, "dropped")])
+async def test_the_pbx_tells_whether_it_was_the_caller_who_ended_the_call(house, by_caller, ended_by, first):
+    leg = answered_with_ticket(house)
+    if first == "told":
+        house.registry.hung_up(leg.call_id, by_caller)
+    leg.close("hangup")
+    await asyncio.sleep(0.05)
+    house.registry.hung_up(leg.call_id, by_caller)
+    await until(lambda: house.records)
+    assert house.records[0]["ended_by"] == ended_by
+    await until((house.folder / f"{leg.call_id}.json").exists)
+    assert json.loads((house.folder / f"{leg.call_id}.json").read_text())["ended_by"] == ended_by
+
+
+async def test_a_pbx_that_would_have_told_and_says_nothing_has_died(house, monkeypatch):
+    monkeypatch.setattr("voicebridge.call.registry.TOLD_S", 0.2)
+    leg = answered_with_ticket(house)
+    leg.close("hangup")
+    await until(lambda: len(house.registry) == 0)  # its place is free at once
+    assert house.records == []
+    await until(lambda: house.records)
+    assert house.records[0]["ended_by"] == "dropped"
+
+
+async def test_a_pbx_that_does_not_tell_is_believed_and_an_agents_end_is_its_own(house):
+    leg = answered_with_ticket(house, tells_hangup=False)
+    leg.close("hangup")
+    await until(lambda: house.records)
+    leg = answered_with_ticket(house)
+    assert leg.listener is not None
+    leg.listener.on_dtmf("9")
+    await until(lambda: len(house.records) == 2)
+    assert [record["ended_by"] for record in house.records] == ["hangup", "rule_bye"]
+    house.registry.hung_up(uuid.uuid4(), True)  # of a call that nobody knows
+
+
 async def test_a_call_that_does_not_end_is_given_to_the_fallback(house, monkeypatch):
     monkeypatch.setattr("voicebridge.call.registry.ENDING_S", 0.1)
     leg = house.call(Leg())

@@ -155,8 +155,8 @@ class AudioSocketLeg(asyncio.Protocol):
     def eof_received(self) -> None:
         """The peer has nothing more to send. One that doesn't read what we owe it is aborted, too.
 
-        Asterisk 22 ends like this, without a hang-up frame, when its caller hangs up (8 of 8 calls traced), and when it is
-        shut down or killed (12 of 12): who it was only the dialplan can tell (voicebridge-hangup in voicebridge.conf).
+        Asterisk 22 ends like this, without a hang-up frame, when its caller hangs up (8 of 8 calls traced), and when it
+        is shut down or killed (12 of 12): who it was only the dialplan can tell (voicebridge-hangup).
         """
         self._close("hangup")
 
