@@ -40,7 +40,13 @@ def test_a_few_failures_among_many_runs_do_not_open_it():
     breaker = Breaker(LIMITS)
     for at in range(40):
         (breaker.failed if at % 8 == 0 else breaker.succeeded)(at / 10)
-    assert breaker.state(4) == "closed"
+        assert breaker.state(at / 10) == "closed"
+
+
+def test_a_run_that_was_under_way_when_it_opened_and_succeeds_closes_it():
+    breaker = broken()
+    breaker.succeeded(1)
+    assert breaker.state(1) == "closed"
 
 
 def test_one_probe_is_let_through_and_closes_it_when_it_succeeds():
