@@ -111,6 +111,16 @@ class Asterisk:
                 raise AsteriskError(f"Asterisk did not start (exit {self._process.poll()}):\n{self.log()[-3000:]}")
             time.sleep(0.1)
 
+    def restart(self, *, kill: bool) -> None:
+        """Kill it, or shut it down, and start it again with the same ports and files. Raises AsteriskError."""
+        assert self._process is not None
+        if kill:
+            self._process.kill()
+            self._process.wait()
+        else:
+            end(self._process)
+        self._start()
+
     def stop(self) -> None:
         process, self._process = self._process, None
         if process is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from tests.pbx.asterisk import Asterisk
 from tests.pbx.caller import Caller
 from tests.pbx.conftest import Dial
 from tests.pbx.daemon import READY_S, SPEECH_ONLY, VoiceDaemon
+from tests.pbx.install import Install
+from tests.pbx.sipp import SippError
 from tests.pbx.waves import likeness
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.models]
@@ -32,6 +36,7 @@ say = ["Goodbye then."]
 """
 FROZEN_LIMIT_S = 15.0
 KILLED_LIMIT_S = 5.0
+SERVED_LIMIT_S = 5.0
 
 
 @pytest.fixture
@@ -123,3 +128,40 @@ async def test_a_killed_daemon_gives_its_caller_to_the_fallback_and_the_next_one
     assert "killed by SIGKILL" in watched.output()
     await assert_served_by_the_next(watched, dial, life=1)
     assert time.monotonic() - began < READY_S
+
+
+# ---- an Asterisk that goes and comes
+
+
+@asynccontextmanager
+async def served(asterisk: Asterisk, daemon: VoiceDaemon, folder: Path) -> AsyncIterator[Caller]:
+    """A caller who has been greeted. Whether his SIPp ever hears of the end is no matter: its Asterisk may be gone."""
+    caller = Caller(asterisk, daemon.agi, folder, extension="targets")
+    try:
+        await caller.begin()
+        assert await caller.until_quiet()
+        yield caller
+    finally:
+        with contextlib.suppress(SippError):
+            await caller.end()
+
+
+async def ended_by(daemon: VoiceDaemon, caller: Caller) -> str:
+    return str((await asyncio.to_thread(daemon.record, caller.id))["ended_by"])
+
+
+@pytest.mark.parametrize("kill", [True, False], ids=["killed", "shut down"])
+async def test_calls_that_a_restarted_asterisk_took_along_are_recorded_as_dropped_and_the_next_is_served(
+    install: Install, fallback: corpus.Prompt, watched: VoiceDaemon, tmp_path: Path, kill: bool
+):
+    with Asterisk(install, fallback.path) as asterisk:
+        async with served(asterisk, watched, tmp_path) as caller:
+            await caller.end()
+            assert await ended_by(watched, caller) == "hangup"
+        async with served(asterisk, watched, tmp_path) as caller:
+            await asyncio.to_thread(asterisk.restart, kill=kill)
+            assert await ended_by(watched, caller) == "dropped"
+            async with served(asterisk, watched, tmp_path) as second:
+                heard = second.voice_after(0.0)
+                assert heard is not None and heard < SERVED_LIMIT_S
+    assert "the daemon ended" not in watched.output()
