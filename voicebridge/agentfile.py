@@ -30,7 +30,8 @@ def load_agent(path: Path) -> AgentSpec:
     problems = [f"{place(path, text, loc)}: {problem}" for loc, problem in _agent_problems(agent)]
     if problems:
         raise ConfigError("\n".join(problems))
-    return agent
+    named = dict.fromkeys((*agent.targets, *(name for _, name in named_by(agent))))
+    return dataclasses.replace(agent, targets=tuple(named))  # what a rule or a form names is open to its callers
 
 
 def _extended(table: dict[str, Any], path: Path, text: str, seen: tuple[Path, ...]) -> dict[str, Any]:

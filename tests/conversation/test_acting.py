@@ -262,6 +262,7 @@ def test_a_human_who_never_answers_is_given_up():
     agent = replace(DOER, limits=replace(DOER.limits, ring_s=15.0))
     stage = ready(agent, human=warm()).caller("a human please").run(40)
     assert DOER.lines.returned in stage.spoken()
+    assert [cut.handoff for cut in stage.commands(cmd.CancelHandOff)] == [stage.commands(cmd.HandOff)[0].handoff]
 
 
 def test_the_caller_may_ask_something_while_a_human_is_called():

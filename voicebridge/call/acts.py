@@ -91,6 +91,11 @@ class Acts:
     def hand_off(self, wanted: cmd.HandOff) -> None:
         self._start(self._hand_off(wanted), f"handoff {wanted.handoff}")
 
+    def cancel_handoff(self, number: int) -> None:
+        for task in list(self._tasks):
+            if task.get_name() == f"{self._id} handoff {number}":
+                task.cancel()
+
     def send_dtmf(self, digits: str) -> bool:
         """Out of band; False where that cannot be, and they must be sent as tones."""
         outside = self._outside

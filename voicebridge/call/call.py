@@ -224,6 +224,8 @@ class Call:
                 self._acts.cancel_tool(command.run)
             case cmd.HandOff():
                 self._acts.hand_off(command)
+            case cmd.CancelHandOff():
+                self._acts.cancel_handoff(command.handoff)
             case cmd.Hold():
                 self._hold(command.on)
             case cmd.SendDtmf():

@@ -13,6 +13,7 @@ from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import Rule
 from voicebridge.conversation.clauses import ClauseSplitter
 from voicebridge.conversation.commands import (
+    CancelHandOff,
     CancelTool,
     ChatMessage,
     EndCall,
@@ -355,6 +356,7 @@ class Acting(Replies):
             self._do(CancelTool(run))
             self._on_tool_done(ev.ToolDone(run, ok=False, cause="timeout"))
         if self._handing is not None:
+            self._do(CancelHandOff(self._handing.number))
             self._on_handoff_update(ev.HandoffUpdate(self._handing.number, "refused", cause="no_answer"))
 
     def _start_waiting(self) -> None:

@@ -97,6 +97,13 @@ class HandOff:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelHandOff:
+    """Nobody is to be rung any longer."""
+
+    handoff: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Hold music on or off; speech is heard over it."""
 
@@ -205,6 +212,7 @@ Command = (
     | RunTool
     | CancelTool
     | HandOff
+    | CancelHandOff
     | Hold
     | SendDtmf
     | Prefill
