@@ -3,20 +3,15 @@
 Asterisk never lets a channel go whose Stasis application has gone (40 s seen, and no end), so somebody else must:
 the daemon when it starts, before its engines load, and `voicebridge run` while the daemon won't start. Channels that
 have gone on into the dialplan, such as a caller and a human who talk, are not touched.
-
-    python -m voicebridge.pbx.asterisk.sweep [--config voicebridge.toml]
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import logging
-import sys
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Awaitable, Collection
 
-from voicebridge.config import ConfigError, Settings, load
+from voicebridge.config import Settings
 from voicebridge.pbx.asterisk import ownership
 from voicebridge.pbx.asterisk.ari import Ari, AriConflict, AriError, AriGone, access_of
 from voicebridge.pbx.asterisk.ari_events import Channel
@@ -41,11 +36,6 @@ async def sweep(settings: Settings) -> int:
                 return await sweep_orphans(ari)
         except TimeoutError:
             raise AriError(f"ARI at {access.url} is too slow: not all orphans were found in {SWEEP_S:.0f} s") from None
-
-
-def sweep_now(settings: Settings) -> int:
-    """`sweep` for who has no event loop."""
-    return asyncio.run(sweep(settings))
 
 
 async def sweep_orphans(ari: Ari, *, keep: Collection[str] = ()) -> int:
@@ -88,26 +78,8 @@ async def _put_away(ari: Ari, orphan: Channel) -> bool:
     return True
 
 
-async def _quietly(request: object) -> None:
+async def _quietly(request: Awaitable[None]) -> None:
     try:
-        await request  # type: ignore[misc]
+        await request
     except AriError as error:
         log.info("ari sweep: %s", error)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Send callers whose daemon has died on to their fallback.")
-    parser.add_argument("--config", type=Path, default=None)
-    wanted = parser.parse_args()
-    try:
-        count = sweep_now(load(wanted.config))
-    except (AriError, ConfigError) as error:
-        print(f"voicebridge: sweep: {error}", file=sys.stderr)
-        return 1
-    if count:
-        print(f"voicebridge: sweep: {count} orphaned callers sent on to their fallback", file=sys.stderr)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
