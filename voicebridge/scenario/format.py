@@ -179,6 +179,8 @@ class _Given(_Strict):
     tools: dict[str, Stubs] = Field(default_factory=dict)
     humans: dict[str, Annotated[Human, BeforeValidator(_state)]] = Field(default_factory=dict)
     delays: Delays = Delays()
+    voice: str = ""
+    """The caller's, in live runs: a voice of the text-to-speech engine; "" is the engine's own."""
 
 
 class CallScript(_Given):

@@ -213,7 +213,7 @@ async def _voiced(suite: Suite, call: CallScript, tts: TtsEngine) -> Mapping[int
         elif step.words:
             give_up = time.monotonic() + SPEECH_S
             text = speak(step.words, suite.agent.language).text
-            voice = Voice(language=suite.agent.language)
+            voice = Voice(call.voice, suite.agent.language)
             speech = await tts.synthesize(text, voice=voice, deadline=give_up, give_up=give_up)
             spoken[number] = resample_segment(speech.pcm, speech.rate, RATE)
     return spoken

@@ -9,6 +9,7 @@ A complete example (`desk.test.yaml`, beside the agent's `desk.toml`):
     now: 2026-11-30 10:15            # when the calls take place; a call may say otherwise
     tools:                           # canned tools; what is not named here is the real one
       book: {say: "You are booked.", data: {id: 17}, takes: 2.5, progress: ["I am looking at the calendar."]}
+    voice: en-gb                     # in which voice of the text-to-speech engine live callers speak
     calls:
       - name: books a service and asks for the price meanwhile
         caller: "+15550142"          # the caller's number
@@ -87,7 +88,7 @@ def _with_defaults(call: CallScript, file: ScriptFile) -> CallScript:
         "tools": {**file.tools, **call.tools},
         "humans": {**file.humans, **call.humans},
     }
-    for name in ("now", "caller", "delays"):
+    for name in ("now", "caller", "delays", "voice"):
         if name not in call.model_fields_set:
             given[name] = getattr(file, name)
     return call.model_copy(update=given)
