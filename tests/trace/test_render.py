@@ -107,3 +107,20 @@ def test_what_was_made_and_never_heard_is_not_shown():
     text = drawn(lambda console: show_call(console, record(stage)))
     first = text[: text.index("stop that now")]
     assert "Anything else?" not in first
+
+
+def test_tools_and_handoffs_are_shown():
+    turn = {
+        "turn": 1, "caller": "a human [please]", "source": "rule", "rule": "human", "gap_s": None, "last_voice": None,
+        "marks": {}, "said": [], "cut_off": False, "troubles": [], "handoffs": ["refused sales closed", "go desk"],
+        "tools": [{"tool": "find", "at": 1.0, "ms": 120, "ok": True, "cause": ""},
+                  {"tool": "book", "at": 1.0, "ms": 5000, "ok": False, "cause": "timeout"},
+                  {"tool": "slow", "at": 1.0, "ms": None, "ok": False, "cause": ""}],
+    }  # fmt: skip
+    call = {**record(Watched(agent=RULED)), "target": "desk", "turns": [turn]}
+    made = drawn(lambda console: show_call(console, call))
+    for part in (
+        "outcome hangup to desk", "tool find 120 ms, ok", "tool book 5000 ms, timeout", "tool slow not finished",
+        "handoff refused sales closed", "handoff go desk", "a human [please]",
+    ):  # fmt: skip
+        assert part in made

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conversation.test_acting import DOER, done_after
 from tests.trace.stage import AGENT, RULED, VOICE_AFTER_S, Engine, Watched
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
@@ -158,3 +159,24 @@ def test_whatever_happens_every_answered_turn_adds_up(acts, agent, delay, fails)
         if turn.gap is not None:
             assert turn.gap > 0
             assert_adds_up(turn)
+
+
+def test_tools_forms_and_handoffs_leave_their_marks():
+    stage = Watched(agent=DOER, tool=done_after(0.4, say="Found.")).start().run(2).caller("where is my order").run(3)
+    turn = stage.timeline.turns[-1].as_dict(100.0)
+    (tool,) = turn["tools"]
+    assert (tool["tool"], tool["ok"], tool["cause"]) == ("lookup", True, "")
+    assert 390 <= tool["ms"] <= 410
+    assert turn["marks"]["endpoint"] <= turn["marks"]["tool"] < turn["marks"]["tool_done"] <= turn["marks"]["audible"]
+    stage.caller("a human please").run(4)
+    assert stage.timeline.turns[-1].as_dict(100.0)["handoffs"] == ["go desk"]
+    failing = Watched(agent=DOER, tool=done_after(0.1, ok=False, cause="timeout"))
+    failing.start().run(2).caller("where is my order").run(3)
+    (tool,) = failing.timeline.turns[-1].as_dict(100.0)["tools"]
+    assert (tool["ok"], tool["cause"]) == (False, "timeout")
+
+
+def test_secrets_are_masked_in_the_timeline():
+    stage = Watched(agent=RULED).start().run(2)
+    stage.timeline.watch(stage.now, ev.TranscriptReady(1, "my pin is 1234"), (), secret=True)
+    assert stage.timeline.turns[-1].caller == "***"

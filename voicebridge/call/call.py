@@ -311,6 +311,8 @@ class Call:
             "seconds": round(time.monotonic() - self.zero, 3),
             "rate": self._rate,
             "outcome": self.outcome,
+            "target": self.ending.target if self.ending is not None else "",
+            "summary": self.summary,
             "ended_by": self.core.ended_by,
             "turns": [turn.as_dict(self.zero) for turn in self.timeline.turns if turn.said or turn.caller],
         }

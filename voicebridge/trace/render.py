@@ -15,7 +15,8 @@ from voicebridge.trace.timeline import STAGES
 
 WIDTH = 32
 _COLOURS = {
-    "detected": "grey50", "transcript": "cyan", "rule": "magenta", "first_token": "yellow", "first_clause": "yellow",
+    "detected": "grey50", "transcript": "cyan", "rule": "magenta", "parsed": "magenta", "tool": "red",
+    "tool_done": "red", "first_token": "yellow", "first_clause": "yellow",
     "speech_ready": "green", "endpoint": "grey50", "sent": "blue", "audible": "blue",
 }
 
@@ -38,6 +39,7 @@ def show_call(console: Console, record: dict[str, Any]) -> None:
     console.print(
         f"[bold]call[/] {record['call_id']}  agent [bold]{escape(record['agent'])}[/]  {record['seconds']:.1f} s  "
         f"ended by {record['ended_by']}, outcome {record['outcome']}"
+        + (f" to [bold]{escape(record['target'])}[/]" if record.get("target") else "")
     )
     for turn in record["turns"]:
         _show_turn(console, turn)
@@ -56,6 +58,12 @@ def _show_turn(console: Console, turn: dict[str, Any]) -> None:
         if rest.strip():
             line.append(f" [not heard: {rest.strip()}]", style="dim")
         console.print(line)
+    for tool in turn.get("tools", ()):
+        took = f"{tool['ms']} ms" if tool["ms"] is not None else "not finished"
+        result = "ok" if tool["ok"] else f"[red]{escape(tool['cause'] or 'failed')}[/]"
+        console.print(f"        tool [bold]{escape(tool['tool'])}[/] {took}, {result}")
+    for step in turn.get("handoffs", ()):
+        console.print(f"        handoff {escape(step)}")
     if turn["gap_s"] is None:
         return
     rule = f" {escape(turn['rule'])}" if turn["rule"] else ""

@@ -19,6 +19,9 @@ STAGES = {
     "detected": "end of voice noticed",
     "transcript": "transcript ready",
     "rule": "rules matched",
+    "parsed": "the form's answer understood",
+    "tool": "tool begun",
+    "tool_done": "tool's result",
     "first_token": "model's first token",
     "first_clause": "first clause complete",
     "speech_ready": "first speech ready",
@@ -180,7 +183,10 @@ class Timeline:
             case ev.RuleMatched():
                 turn.marks["rule"] = now
                 turn.rule = (event.rule or "") + ("" if event.sure or not event.rule else "?")
-                turn.source = "rule" if event.rule else "line"
+                if turn.source != "form":
+                    turn.source = "rule" if event.rule else "line"
+            case ev.Parsed():
+                turn.marks["parsed"] = now
             case ev.ModelText():
                 turn.marks.setdefault("first_token", now)
             case ev.ToolDone():
@@ -241,8 +247,10 @@ class Timeline:
             case cmd.RunTool():
                 tool = ToolTrace(command.run, command.tool, now)
                 self._runs[command.run] = tool
-                self._turn(command.turn).tools.append(tool)
-                self._turn(command.turn).source = self._turn(command.turn).source or "tool"
+                turn = self._turn(command.turn)
+                turn.tools.append(tool)
+                turn.marks["tool"] = now
+                turn.source = turn.source or "tool"
             case cmd.Parse():
                 turn = self._turn(self._utterance)
                 turn.source = "form"
@@ -254,6 +262,9 @@ class Timeline:
     def _tool_done(self, now: float, event: ev.ToolDone) -> None:
         if (tool := self._runs.pop(event.run, None)) is not None:
             tool.ended, tool.ok, tool.cause = now, event.ok, event.cause
+            for turn in self.turns:
+                if tool in turn.tools:
+                    turn.marks["tool_done"] = now
 
     def _drop(self, segments: set[int]) -> None:
         """A draft that was thrown away leaves no trace but the time it took."""
@@ -262,5 +273,5 @@ class Timeline:
             if found is not None and found[1].at is None:
                 turn, said = found
                 turn.said.remove(said)
-                for name in ("first_token", "first_clause", "speech_ready", "rule"):
+                for name in ("first_token", "first_clause", "speech_ready", "rule", "parsed"):
                     turn.marks.pop(name, None)
