@@ -220,7 +220,7 @@ async def test_one_who_drips_is_not_given_more_time():
     ("data", "told"),
     [
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "no agi_name"),
-        (b"agi_network_script: passwd\n\n", "none of attach, outcome"),
+        (b"agi_network_script: passwd\n\n", "none of attach, outcome, ping"),
         (b"x" * 20_000, "a line of more than"),
         (b"agi_network_script: attach\n\n200 result=1\n200 result=1\n", "nobody asked for"),
         (b"agi_network_script: attach\n\n\x00\xff\n", "nobody asked for"),

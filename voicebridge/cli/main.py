@@ -9,6 +9,7 @@ from importlib import metadata
 import click
 
 from voicebridge.cli.call import call, demo
+from voicebridge.cli.dialplan import dialplan
 from voicebridge.cli.doctor import doctor
 from voicebridge.cli.models import models
 from voicebridge.cli.plugins import plugins
@@ -30,7 +31,7 @@ from voicebridge.watch.parent import LOG_FORMAT
 def main(log_level: str) -> None:
     """A voice agent for your PBX, on your own machines."""
     logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
-    for chatty in ("httpx", "httpcore", "wyoming", "asyncio"):
+    for chatty in ("httpx", "httpcore", "wyoming", "asyncio", "panoramisk"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
@@ -45,5 +46,5 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "voicebridge", "_VOICEBRIDGE_COMPLETE").source())
 
 
-for command in (run, call, demo, doctor, models, plugins, replay, test):
+for command in (run, call, demo, dialplan, doctor, models, plugins, replay, test):
     main.add_command(command)

@@ -241,7 +241,11 @@ def scripts(
         log.info("call=%s outcome told: %s %s", call_id, end.result, end.target.name or "-")
         await _set_all(session, end_variables(call_id, end))
 
-    return {"attach": attach, "outcome": outcome}
+    async def ping(session: Session) -> None:
+        """Says who is here (`voicebridge dialplan check`)."""
+        await session.set("VB_PONG", "voicebridge")
+
+    return {"attach": attach, "outcome": outcome, "ping": ping}
 
 
 async def _set_all(session: Session, variables: Mapping[str, str]) -> None:
