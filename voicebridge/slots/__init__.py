@@ -3,8 +3,8 @@
 `parse` gives everything that an utterance says to a form's slots (see `voicebridge.conversation.form`). The kinds, in
 English:
 
-- **date** (`2026-12-01`): today, tomorrow, the day after tomorrow, Tuesday, this Friday, next Friday (that of the next
-  week), the third, December the 3rd, the first of December, a week on Monday, Monday week, in two weeks, the last Friday
+- **date** (`2026-12-01`): today, tomorrow, the day after tomorrow, Tuesday, this Friday, next Friday (the next week's),
+  the third, December the 3rd, the first of December, a week on Monday, Monday week, in two weeks, the last Friday
   of the month, Christmas Eve, 12/3. Never in the past unless the slot has `past = true`.
 - **time** (`14:30`): three, half past two, half two, quarter to nine, three thirty p.m., 15:00, noon, two in the
   afternoon, in half an hour. Morning or afternoon by `opens` and `closes`, else 7 to 11 is the morning; never outside

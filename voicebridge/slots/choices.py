@@ -10,9 +10,9 @@ from typing import Final
 from rapidfuzz import fuzz
 
 from voicebridge.conversation.form import Slot
-from voicebridge.slots.answers import dropped
 from voicebridge.slots.language import Asked, Context, Found
 from voicebridge.slots.line import Line, line
+from voicebridge.slots.repair import dropped
 from voicebridge.slots.saying import say_choice
 from voicebridge.slots.terms import stem
 from voicebridge.slots.wordlist import listed
@@ -121,10 +121,13 @@ def _near(word: str, owners: dict[str, set[str]]) -> set[str] | None:
 
 _PLACE: Final = re.compile(
     r"(?<!\S)(?:(?:the )?#(?P<nth>\d{1,2})(?: (?:1|option|choice|of those|please|item|thing))?|"
-    r"(?:option|number|choice|answer|item) (?P<n>\d{1,2}|to|for|b|a|c|d)|(?:the )?(?P<end>last|latter|former|middle|final|bottom|top)"
+    r"(?:option|number|choice|answer|item) (?P<n>\d{1,2}|to|for|b|a|c|d)|"
+    r"(?:the )?(?P<end>last|latter|former|middle|final|bottom|top)"
     r"(?: (?:1|option|choice))?)(?!\S)"
 )
-_ALONE: Final = re.compile(r"(?:(?:the|it's|just|please|i'd like|i'll take|i take|i want|um|okay|yes) )*(?P<n>\d{1,2}|to|for)(?: please)?$")
+_ALONE: Final = re.compile(
+    r"(?:(?:the|it's|just|please|i'd like|i'll take|i take|i want|okay|yes) )*(?P<n>\d{1,2}|to|for)(?: please)?$"
+)
 
 
 def _by_place(said: Line, text: str, slot: Slot) -> Found | None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from voicebridge.conversation.form import Slot
 from voicebridge.slots.language import MASK, Asked, Context, Found
-from voicebridge.slots.line import HESITATIONS, TENS, UNITS, Word, words
+from voicebridge.slots.line import HESITATIONS, SCALES, TENS, UNITS, Word, words
 from voicebridge.slots.saying import say_digits
 from voicebridge.slots.terms import ask_words, name_words, stem
 
@@ -122,7 +122,9 @@ def _together(segment: list[Word]) -> _Run | None:
         return None
     longest = max(runs, key=lambda run: len(run.ways[0]))
     if len(runs) > 1:
-        longest.ways.append("".join(run.ways[0] for run in runs))
+        joined = "".join(run.ways[0] for run in runs)
+        in_parts = any(word.text in {"area", "prefix", "dialling"} for word in segment)
+        longest.ways.insert(0 if in_parts else len(longest.ways), joined)
     return longest
 
 
@@ -136,7 +138,8 @@ def _run_end(segment: list[Word], index: int) -> int:
     end, last = index, index
     while end < len(segment):
         text = segment[end].text
-        if _is_digit(segment[end]) or text in {"hundred", "thousand"} or text in TIMES or text in SOUNDS or end == index and text in {"plus", "+"}:
+        plus = end == index and text in {"plus", "+"}
+        if plus or _is_digit(segment[end]) or text in SCALES or text in TIMES or text in SOUNDS:
             last = end + 1
         elif end == index or text not in JOINS:
             break
@@ -145,10 +148,9 @@ def _run_end(segment: list[Word], index: int) -> int:
 
 
 def _read(run: list[Word]) -> _Run | None:
-    if not any(_is_digit(word) for word in run):
-        # All of it are words that only sound like digits: two or more of them are some ("for to ate").
-        if len(run) < 3 or any(word.text not in SOUNDS for word in run):
-            return None
+    sounds_only = not any(_is_digit(word) for word in run)
+    if sounds_only and (len(run) < 3 or any(word.text not in SOUNDS for word in run)):
+        return None  # "for to ate" is some, "for to" is not
     edges = [run]
     while edges[-1] and edges[-1][0].text in SOUNDS:
         edges.append(edges[-1][1:])
@@ -160,17 +162,18 @@ def _read(run: list[Word]) -> _Run | None:
     ways: list[str] = []
     for edge in order:
         for split in (False, True):
-            way = _digits([word.text for word in edge], split=split)
+            way = _digits(edge, split=split)
             if way and way not in ways:
                 ways.append(way)
     return _Run(run[0].start, run[-1].end, ways) if ways else None
 
 
-def _digits(said: list[str], *, split: bool) -> str:
+def _digits(run: list[Word], *, split: bool) -> str:
     """`split`: "forty four" is 40 4 and "nine hundred four" 900 4."""
     out, index, times = "", 0, 1
+    said = [word.text for word in run]
     while index < len(said):
-        piece, used = _piece(said, index, split=split)
+        piece, used = _piece(said, index, split=split or _stands_alone(run, index))
         if said[index] in TIMES:
             times, used = TIMES[said[index]], 1
         elif said[index] in {"plus", "+"} and not out:
@@ -180,6 +183,16 @@ def _digits(said: list[str], *, split: bool) -> str:
             times = 1
         index += max(used, 1)
     return out
+
+
+def _stands_alone(run: list[Word], index: int) -> bool:
+    """"Thirty, one two three" and "thirty one two three four": the tens are not part of thirty-one."""
+    if run[index].text not in TENS or index + 1 >= len(run):
+        return False
+    if run[index + 1].start - run[index].end > 1:  # a comma between them
+        return True
+    after = [word.text in SINGLE for word in run[index + 1 : index + 5]]
+    return len(after) == 4 and all(after)
 
 
 def _piece(said: list[str], index: int, *, split: bool) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""E-mail addresses as they are said: "anna dot schmidt at example dot com", "j o e underscore twelve at g mail dot com"."""
+"""E-mail addresses as they are said: "anna dot schmidt at example dot com", "j o e at g mail dot com"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from voicebridge.slots.wordlist import listed
 
 VALID: Final = re.compile(r"[a-z0-9][a-z0-9._%+-]*@(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,24}")
 _WRITTEN: Final = re.compile(r"[A-Za-z0-9][\w.%+-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,24}")
-_TOKEN: Final = re.compile(rf"{MASK}+|@|[_+-]|\.(?=\w)|[^\W_]+(?:'[^\W_]+)*|[.,;!?]")
+_TOKEN: Final = re.compile(rf"{MASK}+|@|[_+-]|\.(?=\w)|[^\W_]+(?:'[^\W_]+)*|[,;!?]")
 _SIGNS: Final = {
     "dot": ".", "point": ".", "period": ".", ".": ".", "underscore": "_", "underscores": "_", "_": "_", "dash": "-",
     "hyphen": "-", "minus": "-", "-": "-", "plus": "+", "+": "+",
@@ -26,17 +26,20 @@ TLDS: Final = frozenset(listed(
     "example test ie nz pl se no dk fi pt cz"
 ))
 _LEADS: Final = frozenset(listed(
-    "is it it's its that's address email mail to on under my the by reach me use e an so well yes yeah okay be send "
+    "is it it's its that's address email mail to on under my the by reach me use an so well yes yeah okay be send "
     "and i'm you can that as lowercase"
 )) | HESITATIONS
 _GLUED: Final = re.compile(r"^(\w+)at(gmail|yahoo|hotmail|outlook|icloud|aol|gmx|proton|live|web)$")
-_SKIPPED: Final = frozenset({"lowercase", "lower", "case", "all", "word", "capital", "letter", "comma", "space"}) | HESITATIONS
+_SKIPPED: Final = HESITATIONS | {"lowercase", "lower", "case", "all", "word", "capital", "letter", "comma", "space"}
+_ASIDES: Final = re.compile(
+    r"\b(?:all )?(?:(?:as )?one word|in (?:lower|small) ?(?:case|letters)|lower ?case|(?:with )?no spaces)\b", re.IGNORECASE
+)
 _TIMES: Final = {"double": 2, "triple": 3}
 
 
 def find_emails(text: str, asked: Asked, context: Context) -> list[Found]:
     """Addresses in lower case."""
-    text = straight(text)
+    text = _ASIDES.sub(lambda aside: " " * len(aside.group()), straight(text))
     found = [
         Found(match.start(), match.end(), address, say_email(address))
         for match in _WRITTEN.finditer(text) if VALID.fullmatch(address := match.group().lower())
@@ -57,7 +60,7 @@ def _led(text: str, found: Found) -> Found:
     if not said or said[-1][0] not in set("._-+"):
         return found
     name, start = _local(said, len(said))
-    address = name + found.value
+    address = name + said[-1][0] + found.value
     return Found(start, found.end, address, say_email(address)) if VALID.fullmatch(address) else found
 
 
@@ -111,7 +114,7 @@ def _spelled(said: list[tuple[str, int, int]], start: int, end: int) -> str:
 def _local(said: list[tuple[str, int, int]], at: int) -> tuple[str, int]:
     """The part before the @, and where it begins: back to "my address is"."""
     first = at
-    while first > 0 and said[first - 1][0] not in _LEADS and not said[first - 1][0].startswith(MASK) and said[first - 1][0] != "@":
+    while first > 0 and (before := said[first - 1][0]) not in _LEADS and before[0] != MASK and before != "@":
         first -= 1
     return _spelled(said, first, at).strip(".-_+"), said[first][1] if first < len(said) else 0
 

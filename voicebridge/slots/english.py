@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from voicebridge.slots import answers
+from voicebridge.slots import answers, leaving, repair
 from voicebridge.slots.choices import find_choices
 from voicebridge.slots.dates import find_dates
 from voicebridge.slots.digits import find_digits, find_phones
@@ -23,7 +23,7 @@ ENGLISH: Final = Language(
         "name": find_names, "spelled": find_spelled, "email": find_emails, "yes_no": answers.find_yes_no,
         "choice": find_choices, "text": find_texts,
     },
-    answer=answers.answer, cancels=answers.cancels, only_cancels=answers.only_cancels, dropped=answers.dropped,
-    dropped_after=answers.dropped_after, repaired=answers.repaired, meta=answers.meta, corrects=answers.corrects,
-    named=answers.named,
+    answer=answers.answer, cancels=leaving.cancels, only_cancels=leaving.only_cancels, meta=leaving.meta,
+    dropped=repair.dropped, dropped_after=repair.dropped_after, repaired=repair.repaired, corrects=repair.corrects,
+    named=repair.named,
 )

@@ -109,7 +109,8 @@ def line(text: str, sound: int = 0) -> Line:
 
 
 _PAIRS: Final = {
-    ("a", "m"): "am", ("p", "m"): "pm", ("o", "clock"): "o'clock", ("a", "clock"): "o'clock", ("of", "clock"): "o'clock",
+    ("a", "m"): "am", ("p", "m"): "pm", ("o", "clock"): "o'clock", ("a", "clock"): "o'clock",
+    ("of", "clock"): "o'clock",
     ("to", "day"): "today", ("to", "morrow"): "tomorrow", ("mid", "day"): "midday", ("mid", "night"): "midnight",
     ("o", "clocks"): "o'clock", ("have", "passed"): "half past", ("half", "passed"): "half past",
     ("has", "passed"): "half past", ("week", "end"): "weekend",

@@ -13,7 +13,8 @@ from voicebridge.slots.spelling import runs_of
 from voicebridge.slots.wordlist import listed
 
 _LEAD: Final = re.compile(
-    r"\b(?:(?:(?:my|the|his|her|our|their)(?: \w+){0,2}? )?(?:sur|sir|fore|last |first |full |family |given )?name(?:'s| is| was|:)?"
+    r"\b(?:(?:(?:my|the|his|her|our|their)(?: \w+){0,2}? )?(?:sur|sir|fore|last |first |full |family |"
+    r"given )?name(?:'s| is| was|:)?"
     r"(?:,? (?:just|actually|uh|um))?,?(?: (?:mr|mrs|ms|miss|mister|doctor|dr)\b\.?)?"
     r"|(?:you can )?call me|i am called|i'm called|i go by|under(?: the name(?: of)?)?|in the name of|name of)"
     r"[ ,:]+(?=\S)", re.IGNORECASE)
@@ -64,19 +65,20 @@ def find_names(text: str, asked: Asked, context: Context) -> list[Found]:
 
 def _last_lead(text: str, asked: Asked) -> int | None:
     """Where the name may begin."""
-    sure = [match.end() for match in _LEAD.finditer(text) if _run(text, match.end(), len(text))]
+    sure = [match.end() for match in _LEAD.finditer(text) if _is_name(text, match.end())]
     if sure:
         return sure[-1] if asked.lenient else sure[0]
-    soft = [match.end() for match in _SOFT_LEAD.finditer(text) if _run(text, match.end(), len(text))]
+    soft = [match.end() for match in _SOFT_LEAD.finditer(text) if _is_name(text, match.end())]
     if asked.lenient:
         return soft[0] if soft else 0
-    capital = [at for at in soft if text[at].isupper() and not _is_sentence_of_capitals(text)
+    capital = [at for at in soft if text[at].isupper() and not text.isupper()
                and text[:at].lower().rstrip(" ,").endswith(("this is", "i'm", "i am"))]
     return capital[0] if capital else None
 
 
-def _is_sentence_of_capitals(text: str) -> bool:
-    return text.isupper()
+def _is_name(text: str, start: int) -> bool:
+    """Whether a name of more than single letters follows."""
+    return any(len(word.text.rstrip(".")) > 1 for word in _run(text, start, len(text)))
 
 
 def _run(text: str, start: int, end: int) -> list[Word]:

@@ -11,15 +11,18 @@ from voicebridge.slots.line import Line, line
 from voicebridge.slots.terms import ask_words, stem
 
 _PHRASES: Final = [(re.compile(rf"(?<!\S)(?:{pattern})(?!\S)"), value) for pattern, value in (
-    (r"half a dozen|half dozen", 6), (r"(?:a |1 )?dozen", 12), (r"2 dozen", 24), (r"3 dozen", 36),
+    (r"half a dozen|half dozen", 6), (r"2 dozen", 24), (r"3 dozen", 36), (r"(?:a |1 )?dozen", 12),
     (r"a couple(?: of)?|a pair(?: of)?|(?:the )?both of us|the 2 of us|me and my \w+|my \w+ and (?:i|me|myself)", 2),
     (r"(?:just|only) (?:me|myself|the 1|1)|by myself|on my own|alone|a single 1|a single|once", 1),
     (r"twice", 2), (r"thrice", 3), (r"none|nobody|no 1|no one|not any|nil|oh", 0),
 )]
-_NUMBER: Final = re.compile(r"(?<![\w#.:/])(?P<minus>minus |negative )?(?P<n>\d{1,3}(?:,\d{3})+|\d{1,15})(?![\d#.:/])(?!\w)")
+_NUMBER: Final = re.compile(
+    r"(?<![\w#.:/])(?P<minus>minus |negative )?(?P<n>\d{1,3}(?:,\d{3})+|\d{1,15})(?![\d#.:/])(?!\w)"
+)
 _TOO_FINE: Final = re.compile(r"(?: and a (?:half|quarter)| point \d| and a half)(?!\S)")
 _PRONOUN: Final = re.compile(r"(?:#\d+|the|this|that|which|another|any|every|no|last|next|same|other|each) $")
 _OF: Final = re.compile(r"(?:party of|table for|table of|group of|for|room for|order of) $")
+_OF_END: Final = re.compile(r" ?$| (?:people|on|at|please|in|tomorrow|today|tonight|this|next|\x00)")
 _OF_US: Final = re.compile(r" (?:of us|people|persons|guests|adults)(?!\S)")
 
 
@@ -64,9 +67,9 @@ def _is_named(text: str, start: int, end: int, slot: Slot) -> bool:
     counts_people = bool(nouns & {"people", "person", "guest", "party", "seat", "adult", "cover", "diner", "visitor"})
     if not counts_people:
         return False
-    return bool(_OF_US.match(text, end)) or (
-        bool(_OF.search(text[:start])) and bool(re.match(r"(?: ?$| (?:people|on|at|please|in|tomorrow|today|tonight|\x00))", text[end:]))
-    )
+    if _OF_US.match(text, end):
+        return True
+    return bool(_OF.search(text[:start]) and _OF_END.match(text, end))
 
 
 def in_bounds(value: int, slot: Slot) -> bool:

@@ -6,6 +6,7 @@ Not there: name, spelled and yes_no, and so neither corrections nor "leave it"; 
 from __future__ import annotations
 
 import re
+from datetime import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,10 @@ from voicebridge.slots.times import within
 if TYPE_CHECKING:
     from dateparser.date import DateDataParser
 
-_CLOCK: Final = re.compile(r"(?<![\d:.])([01]?\d|2[0-3])(?:[:.]([0-5]\d)|\s?(?:h|Uhr|heures?|horas?|uur)\b\s?([0-5]\d)?)(?![\d:])", re.IGNORECASE)
+_CLOCK: Final = re.compile(
+    r"(?<![\d:.])([01]?\d|2[0-3])(?:[:.]([0-5]\d)|\s?(?:h|uhr|heures?|horas?|uur)\b\s?([0-5]\d)?)(?![\d:])",
+    re.IGNORECASE,
+)
 _NUMBER: Final = re.compile(r"(?<![\d.,:])-?\d{1,15}(?![\d:]|[.,]\d)")
 DATE_CHARS: Final = 60
 
@@ -73,7 +77,7 @@ def find_times(text: str, asked: Asked, context: Context) -> list[Found]:
     found = []
     for match in _CLOCK.finditer(text):
         value = f"{int(match[1]):02d}:{match[2] or match[3] or '00'}"
-        if within(context.now.replace(hour=int(value[:2]), minute=int(value[3:])).time().replace(second=0, microsecond=0), asked.slot):
+        if within(time.fromisoformat(value), asked.slot):
             found.append(Found(match.start(), match.end(), value, value))
     return found
 

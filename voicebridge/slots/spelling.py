@@ -66,13 +66,15 @@ def _joined(runs: list[tuple[int, int, str]], most: int | None) -> tuple[int, in
 def _whole_word(text: str) -> list[tuple[int, int, str]]:
     """A recogniser writes letters as one word now and then ("Smith" for S M I T H); alone, it is taken so."""
     said = [word for word in spelled_words(text) if word.text.lower() not in _LEADS]
+    if len(said) == 1 and len(said[0].text) == 1:
+        return [(said[0].start, said[0].end, said[0].text.upper())]
     if len(said) != 1 or not said[0].text.isalnum() or len(said[0].text) < 2 or said[0].text.lower() in _NO_WORD:
         return []
     return [(said[0].start, said[0].end, said[0].text.upper())]
 
 
 _LEADS: Final = frozenset(listed(
-    "it's its it is that's that the name my okay yes so well um uh please spelled spelt"
+    "it's its it is that's that the name my letter just okay yes so well um uh please spelled spelt"
 ))
 _NO_WORD: Final = frozenset(listed(
     "no yeah yep nope what sorry pardon hello why right wrong correct sure hi stop cancel"
@@ -97,11 +99,12 @@ def _run(said: list[Word], index: int) -> tuple[int, str, int]:
     signs, letters, times, upper, last = "", 0, 1, True, index
     at = index
     while at < len(said):
-        sign, used, is_letter = _sign(said, at, inside=letters > 0)
+        as_in = _as_in(said, at)
+        sign, used, is_letter = as_in or _sign(said, at, inside=letters > 0)
         word = said[at].text.lower()
         if sign:
             signs += (sign.upper() if upper else sign.lower()) * times
-            letters += is_letter * times
+            letters += (2 if as_in else is_letter) * times
             times, upper, last = 1, True, at + used
         elif word in TIMES:
             times, used = TIMES[word], 1
@@ -122,8 +125,6 @@ def _sign(said: list[Word], at: int, *, inside: bool) -> tuple[str, int, bool]:
     """The sign said at `at`, how many words it takes, and whether it is a letter."""
     raw = said[at].text
     word = raw.lower()
-    if (as_in := _as_in(said, at)) is not None:
-        return as_in
     if len(raw) == 1 and raw.isalpha() and not (word in {"a", "i"} and not _spelled_beside(said, at)):
         return word, 1, True
     if word in NATO and (_spelled_beside(said, at) or inside):
@@ -140,9 +141,7 @@ def _sign(said: list[Word], at: int, *, inside: bool) -> tuple[str, int, bool]:
         return SINGLE[word], 1, False
     if inside and word in SIGNS:
         return SIGNS[word], 1, False
-    if (inside or _letter_next(said, at)) and word in SOUNDS and (
-        word in _SAFE_SOUNDS or _spelled_beside(said, at)
-    ):
+    if word in SOUNDS and (_spelled_beside(said, at) or (inside and word in _SAFE_SOUNDS)):
         return SOUNDS[word], 1, True
     if inside and len(raw) <= 3 and raw.isalpha() and word not in _SHORT_WORDS and _spelled_beside(said, at):
         return word, 1, True  # "S M Id H": two letters written as a word
@@ -158,15 +157,13 @@ _SHORT_WORDS: Final = frozenset(listed(
 )
 
 
-def _letter_next(said: list[Word], at: int) -> bool:
-    return at + 1 < len(said) and len(said[at + 1].text) == 1 and said[at + 1].text.isalpha()
-
-
 def _is_sign(said: list[Word], at: int) -> bool:
     if not 0 <= at < len(said):
         return False
     word = said[at].text.lower()
-    return len(word) == 1 or word in NATO or word in TIMES or word in SINGLE or word in SOUNDS and word in _SAFE_SOUNDS
+    if word in TIMES or word in SIGNS or word in _CASES or word in SINGLE:
+        return True
+    return len(word) == 1 or word in NATO or word in _SAFE_SOUNDS
 
 
 def _spelled_beside(said: list[Word], at: int) -> bool:

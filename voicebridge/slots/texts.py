@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from voicebridge.slots.answers import answer, meta
+from voicebridge.slots.answers import answer
 from voicebridge.slots.language import MASK, Asked, Context, Found
+from voicebridge.slots.leaving import meta
 
 _LEAD: Final = re.compile(
     r"(?:(?:yes|yeah|yep|okay|ok|sure|well|um|uh|er|erm|hmm|so|oh|right|of course|please|hi|hello)\b[\s,.!]*)*"
     r"(?:(?:(?:the message is|my message is|please |could you |can you |just |i'd like to |i would like to |i want to |"
-    r"you can )*(?:tell|let|say to|inform) (?:him|her|them|the \w+|\w+) (?:know )?(?:that\b)?|(?:please |just )?say (?:that\b)?|"
+    r"you can )*(?:tell|let|say to|inform) (?:him|her|them|the \w+|\w+) (?:know )?(?:that\b)?|(?:please |"
+    r"just )?say (?:that\b)?|"
     r"the (?:message|reason|problem|issue|question) is(?: that)?|it's (?:about|because)|it is (?:about|because)|"
     r"it's|it is|because|just)\b[\s,:]*)?", re.IGNORECASE)
 _YES_NO: Final = re.compile(r"\W*(?:yes|no|yeah|nope|yep|nah)(?: (?:please|thanks|thank you))?\W*", re.IGNORECASE)

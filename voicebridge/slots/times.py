@@ -35,7 +35,7 @@ def find_times(text: str, asked: Asked, context: Context) -> list[Found]:
 
 
 def _found(said: Line, asked: Asked, context: Context) -> list[Found]:
-    taken: list[tuple[int, int, time]] = []
+    taken = _relative(said.text, context.now)
     for pattern, read in (*_SURE, *(_ASKED if asked.lenient else ())):
         for match in pattern.finditer(said.text):
             if any(match.start() < end and match.end() > start for start, end, _ in taken):
@@ -43,7 +43,7 @@ def _found(said: Line, asked: Asked, context: Context) -> list[Found]:
             if (clock := read(match)) is not None and (that := _settled(clock, match, said.text, asked.slot)):
                 taken.append((match.start(), match.end(), that))
     if not taken:
-        taken = _relative(said.text, context.now) or _moved(said.text, asked)
+        taken = _moved(said.text, asked)
     return [
         Found(*said.span(start, end), that.strftime("%H:%M"), say_time(that))
         for start, end, that in sorted(taken) if within(that, asked.slot)

@@ -37,8 +37,8 @@ def parse(
 ) -> Understood:
     """`asked` is the slot just asked for, "" after the form's confirmation (or when the utterance opened the form).
 
-    `now` is the caller's local time. `known` is what the form holds. Never raises on a text; an unknown `asked` counts
-    as "". With nothing asked, a "yes" beside a value that contradicts what is known is a "no": it wants confirming anew.
+    `now` is the caller's local time. `known` is what the form holds. Never raises on a text; an unknown `asked` is "".
+    With nothing asked, a "yes" beside a value that contradicts what is known is a "no": it wants confirming anew.
     """
     code = language.lower().replace("_", "-")
     context = Context(now, code, code in _MONTH_FIRST)
@@ -111,7 +111,8 @@ class _Reading:
         """The one that is meant: not what is taken back, and the later where it replaces the former."""
         kept = [
             each for each in found
-            if not self.language.dropped(self.said[: each.start]) and not self.language.dropped_after(self.said[each.end :])
+            if not self.language.dropped(self.said[: each.start])
+            and not self.language.dropped_after(self.said[each.end :])
         ]
         best = kept[0] if kept else None
         for each in kept[1:]:
@@ -193,16 +194,14 @@ class _Reading:
 
     def _take_corrected(self) -> None:
         """"Make it four": to the one slot that it can be."""
-        if self.values or not self.known:
-            return
-        at = self.language.corrects(self.text)
-        if at < 0 and len(self.text.split()) > FEW_WORDS:
+        at, count = self.language.corrects(self.text), len(self.text.split())
+        if self.values or (at < 0 and (not self.known or count > FEW_WORDS)) or (not self.known and count > 6):
             return
         rest = MASK * max(at, 0) + self.text[max(at, 0) :]
         fitting: list[tuple[Slot, Found]] = []
         for kind in _CORRECTED:
             for slot in self.form.slots:
-                if slot.kind != kind or slot.name not in self.known or (kind == "name" and fitting):
+                if slot.kind != kind or (self.known and slot.name not in self.known) or (kind == "name" and fitting):
                     continue
                 found = self._pick(self._finds(slot, rest, lenient=True))
                 if found and not found.partial and (kind != "name" or self._sounds_like(slot, found)):
@@ -211,7 +210,7 @@ class _Reading:
             self._take(*fitting[0])
 
     def _sounds_like(self, slot: Slot, found: Found) -> bool:
-        held = self.known[slot.name].value.lower().split()
+        held = self._held(slot.name).lower().split()
         return any(
             fuzz.ratio(word, other) >= ALIKE_NAME for word in found.value.lower().split() for other in held
         )
