@@ -201,3 +201,7 @@ def test_secrets_are_known_as_such():
     stage = ready(agent)
     assert not stage.core.secret
     assert talk(stage, "i want to book").core.secret
+    assert not stage.core.holds_secret
+    keyed(stage, "4711").run(1)
+    assert stage.core.holds_secret
+    assert not stage.core.secret

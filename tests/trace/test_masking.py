@@ -14,7 +14,7 @@ def test_whatever_was_said_or_keyed_is_masked_and_the_rest_stands():
     parsed = ev.Parsed(3, Understood((SlotValue("pin", "4711", "4 7 1 1"),), partial="47"))
     steps = [
         Step(1.0, ev.Dtmf("4"), ()),
-        Step(1.0, ev.TranscriptReady(1, "it is 4711"), (cmd.Parse(3, "pin", "pin", "it is 4711"), cmd.Match(4, "4711"))),
+        Step(1.0, ev.TranscriptReady(1, "a 4711"), (cmd.Parse(3, "pin", "pin", "it is 4711"), cmd.Match(4, "4711"))),
         Step(1.0, parsed, (cmd.RunTool(5, 1, "check", '{"pin": "4711"}'),)),
         Step(1.0, ev.ToolDone(5, True, say="4711 is right", data='"4711"'), ()),
     ]

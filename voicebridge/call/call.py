@@ -182,7 +182,8 @@ class Call:
         secret = secret or self.core.secret
         self.timeline.watch(now, event, wanted, secret=secret)
         if self._keep_events:
-            self.events.append(eventlog.line(eventlog.Step(now, event, tuple(wanted)), masked=secret))
+            masked = secret or self.core.holds_secret
+            self.events.append(eventlog.line(eventlog.Step(now, event, tuple(wanted)), masked=masked))
         for command in wanted:
             self._carry_out(command)
 

@@ -208,6 +208,11 @@ class Forms(Acting):
         slot = self._form.slot if self._form is not None else None
         return slot is not None and slot.secret
 
+    @property
+    def holds_secret(self) -> bool:
+        """Whether a secret was told in this call: it may stand in a tool's arguments from then on."""
+        return any(secret for _, secret in self.known.values())
+
     # ---- keys
 
     def _takes_key(self, digit: str) -> bool:
