@@ -23,7 +23,7 @@ CONFIG = """\
 default_agent = "{agent}"
 [listen]
 audiosocket = "127.0.0.1:0"
-[store]
+{listen}[store]
 dir = "{folder}"
 record_audio = true
 event_log = true
@@ -37,13 +37,16 @@ class DaemonError(Exception):
 
 
 class VoiceDaemon:
-    """Use as a context manager. `engines` is a piece of voicebridge.toml; nothing there means the embedded profile."""
+    """Use as a context manager. `engines` is a piece of voicebridge.toml; nothing there means the embedded profile.
 
-    def __init__(self, folder: Path, *, agent: str = "demo", engines: str = "") -> None:
+    `listen`: lines for [listen].
+    """
+
+    def __init__(self, folder: Path, *, agent: str = "demo", engines: str = "", listen: str = "") -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._config = folder / "voicebridge.toml"
-        self._config.write_text(CONFIG.format(agent=agent, folder=folder, engines=engines))
+        self._config.write_text(CONFIG.format(agent=agent, folder=folder, engines=engines, listen=listen))
         self._process: subprocess.Popen[bytes] | None = None
         self.port = self.agi_port = 0
 
