@@ -203,6 +203,14 @@ class Forms(Acting):
         return slot is not None and slot.kind in SPELLED
 
     @property
+    def question(self) -> str:
+        """What of a form we wait for: a slot's name, `confirm`, `change` (what is wrong?), or "" without a form."""
+        filling = self._form
+        if filling is None:
+            return ""
+        return {"confirming": "confirm", "changing": "change"}.get(filling.stage, filling.asked)
+
+    @property
     def secret(self) -> bool:
         """Whether what the caller says or keys now must not stand in any record."""
         slot = self._form.slot if self._form is not None else None

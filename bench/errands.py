@@ -1,0 +1,297 @@
+"""Forty callers with something to get done: do they get it done? By voice, through everything, on a real database.
+
+    python -m bench.errands [--only e01 --only e07] [--json]
+
+The exam (`bench/errands/`) was written and voiced by somebody who had seen neither rules nor examples. The agent is the
+shop of `plugins/voicebridge-sql/example`, with the embedded engines. The caller listens like a caller: he answers what
+he is asked, repeats himself when he is not understood, and says so when what is read back is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import sqlite3
+import tempfile
+import time
+import tomllib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+import uvloop
+
+from bench.calls import BENCH, RATE
+from bench.machine import machine
+from voicebridge.call.call import Call
+from voicebridge.call.work import Parts
+from voicebridge.config import Listen, Settings, Store, load
+from voicebridge.conversation.agent import AgentSpec
+from voicebridge.conversation.state import Agent, Caller
+from voicebridge.daemon import Daemon
+from voicebridge.handoff.desk import Desk
+from voicebridge.pbx.leg import LegListener, MediaLeg
+from voicebridge.phone import Line, Phone, read_wav
+from voicebridge.tools.runner import ToolRunner
+
+EXAM = BENCH / "errands"
+EXAMPLE = BENCH.parent / "plugins" / "voicebridge-sql" / "example"
+DATABASE = "VB_SHOP_DATABASE"
+NOW = datetime(2026, 12, 2, 10, 0)
+SLOTS = ("work", "day", "time", "name", "phone")
+QUIET_S = 0.35
+MOST_LINES = 25
+REST_S = 45.0
+
+
+def entries() -> list[dict[str, Any]]:
+    made: list[dict[str, Any]] = tomllib.loads((EXAM / "calls.toml").read_text(encoding="utf-8"))["call"]
+    return made
+
+
+class Shop(Daemon):
+    """The example's daemon on a free port, on the day of the exam."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._started = time.monotonic()
+        self.calls: dict[UUID, LegListener] = {}
+        self.tools = ToolRunner(
+            self.tools.tools.values(), folder=settings.config.store.dir, now=self.clock,
+            settings={name: dict(table) for name, table in settings.config.tools.items()},
+        )  # fmt: skip
+
+    def clock(self) -> datetime:
+        return NOW.astimezone()
+
+    def _make_parts(self, agent: AgentSpec) -> Parts:
+        parts = super()._make_parts(agent)
+        return dataclasses.replace(parts, desk=Desk(self._directory.for_agent(agent), clock=self.clock), now=self.clock)
+
+    def _accept(self, leg: MediaLeg) -> LegListener | None:
+        listener = super()._accept(leg)
+        if listener is not None:
+            self.calls[leg.call_id] = listener
+        return listener
+
+
+class Customer(Phone):
+    """One caller of the exam."""
+
+    def __init__(self, shop: Shop, script: dict[str, Any]) -> None:
+        super().__init__("127.0.0.1", shop.port)
+        self._shop, self._script = shop, script
+        self._asked: dict[str, int] = {}
+        self._changed = False
+        self.call_id = UUID(int=0)
+        self.said: list[str] = []
+
+    def _call(self) -> Call | None:
+        listener = self._shop.calls.get(self.call_id)
+        return listener if isinstance(listener, Call) else None
+
+    async def _talk(self, lines: Sequence[Line], linger_s: float) -> None:
+        await self._rest()
+        await self._utter("opening")
+        for _ in range(MOST_LINES):
+            await self._rest()
+            call = self._call()
+            if self._closed.is_set() or call is None or self._finished(call):
+                return
+            what = self._next(call)
+            if not what:
+                return
+            await self._utter(what)
+
+    def _finished(self, call: Call) -> bool:
+        """He has what he wanted, or has been told that he cannot have it."""
+        return any(turn.tools for turn in call.timeline.turns) and not call.core.question
+
+    def _next(self, call: Call) -> str:
+        """Which of his utterances fits what he was asked; "" to give up."""
+        question = call.core.question
+        count = self._asked[question] = self._asked.get(question, 0) + 1
+        if question == "confirm":
+            return self._judged(call)
+        if question == "change":
+            return f"corrections_{self._wrong(call)}" if self._wrong(call) else "yes"
+        if not question:
+            return "opening" if count == 1 else ""
+        if count > 3:
+            return ""
+        return f"answers_{question}" if count == 1 else f"repeat_{question}"
+
+    def _judged(self, call: Call) -> str:
+        wrong = self._wrong(call)
+        if wrong:
+            return f"corrections_{wrong}" if self._asked["confirm"] <= 4 else ""
+        if "change" in self._script and not self._changed:
+            self._changed = True
+            return "change"
+        return "yes"
+
+    def _wrong(self, call: Call) -> str:
+        """The first thing that was read back wrong."""
+        expected = dict(self._script["expect"])
+        if not self._changed:
+            expected |= self._script.get("before", {})
+        for slot in SLOTS:
+            known = call.core.known.get(slot)
+            if slot in expected and known is not None and not same(slot, expected[slot], known[0].value):
+                if slot in self._script.get("changes", {}) and not self._changed:
+                    continue  # he has not said yet what he really wants
+                return slot
+        return ""
+
+    async def _utter(self, what: str) -> None:
+        path = EXAM / "wav" / f"{self._script['id']}_{what}.wav"
+        self.said.append(what)
+        await self._say(Line(what, read_wav(path, RATE)))
+
+    async def _rest(self) -> None:
+        """Until the agent waits for him, or the call is over."""
+
+        def rested() -> bool:
+            call = self._call()
+            if call is None or not call.timeline.turns:
+                return False
+            ours = call.core.state is not Agent.IDLE or call.core.caller is not Caller.SILENT
+            quiet = self._last_voiced_at is not None and self._now() - self._last_voiced_at > QUIET_S
+            return not ours and quiet and {"no_input", "call_length"}.issuperset(call._timers)
+
+        await self._wait_until(rested, limit_s=REST_S)
+
+
+def same(slot: str, wanted: str, got: str) -> bool:
+    if slot == "phone":
+        return "".join(filter(str.isdigit, wanted)) == "".join(filter(str.isdigit, got))
+    if slot == "name":
+        return got.casefold().split()[-1:] == wanted.casefold().split()[-1:]
+    return got.casefold() == wanted.casefold()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """One call. `missing` tells what went wrong, "" where nothing did; `heard` is how the agent understood it."""
+
+    id: str
+    kind: str
+    right: bool
+    missing: str
+    said: tuple[str, ...]
+    heard: tuple[str, ...]
+    gaps: tuple[float, ...]
+
+
+def judge(script: dict[str, Any], record: dict[str, Any], customer: Customer, call: Call, rows: list[Any]) -> str:
+    expect = script["expect"]
+    if script["kind"] == "hand_off":
+        ended = f"outcome {record['outcome']} to {record['target'] or '-'}"
+        return "" if record["target"] == expect["target"] else ended
+    ran = [tool for turn in record["turns"] for tool in turn["tools"]]
+    if not any(tool["tool"] == expect["tool"] and tool["ok"] for tool in ran):
+        return f"no {expect['tool']}: tools {[tool['tool'] for tool in ran]}, outcome {record['outcome']}"
+    got = {name: value.value for name, (value, _) in call.core.known.items()}
+    if script["kind"] == "lookup":
+        return "" if got.get("number") == expect["number"] else f"looked up {got.get('number')}"
+    if len(rows) != 1:
+        return f"{len(rows)} appointments in the book"
+    booked = dict(zip(SLOTS, rows[0], strict=True))
+    wrong = [slot for slot in SLOTS if not same(slot, expect[slot], str(booked[slot]))]
+    return "; ".join(f"{slot} {booked[slot]!r} not {expect[slot]!r}" for slot in wrong)
+
+
+async def one(shop: Shop, script: dict[str, Any], database: Path) -> Outcome:
+    with contextlib.closing(sqlite3.connect(database)) as book, book:
+        book.execute("DELETE FROM appointments")
+    records: list[Any] = []
+    recorded = asyncio.Event()
+
+    def keep(record: Any) -> None:
+        records.append(record)
+        recorded.set()
+
+    shop.registry.on_record = keep
+    customer = Customer(shop, script)
+    customer.call_id = UUID(int=time.time_ns())
+    await customer.call([], call_id=customer.call_id, linger_s=0.0)
+    await asyncio.wait_for(recorded.wait(), 10)
+    with contextlib.closing(sqlite3.connect(database)) as book:
+        rows = book.execute(f"SELECT {', '.join(SLOTS)} FROM appointments").fetchall()
+    call = shop.calls.pop(customer.call_id)
+    assert isinstance(call, Call)
+    missing = judge(script, records[0], customer, call, rows)
+    turns = records[0]["turns"]
+    gaps = tuple(turn["gap_s"] for turn in turns if turn["gap_s"] is not None)
+    heard = tuple(turn["caller"] for turn in turns if turn["caller"])
+    return Outcome(script["id"], script["kind"], not missing, missing, tuple(customer.said), heard, gaps)
+
+
+def prepared(folder: Path) -> tuple[Settings, Path]:
+    """The example's settings with a fresh database."""
+    database = folder / "shop.db"
+    with contextlib.closing(sqlite3.connect(database)) as book, book:
+        for name in ("schema.sql", "seed.sql"):
+            book.executescript((EXAMPLE / name).read_text(encoding="utf-8"))
+    os.environ[DATABASE] = str(database)
+    settings = load(EXAMPLE / "voicebridge.toml")
+    config = settings.config.model_copy(
+        update={
+            "listen": Listen(audiosocket="127.0.0.1:0", fastagi=""),
+            "store": Store(dir=folder / "store"),
+            "default_agent": "shop",
+        }
+    )
+    return settings.model_copy(update={"config": config, "agents": {"shop": settings.agents["shop"]}}), database
+
+
+async def run(only: Sequence[str]) -> list[Outcome]:
+    made = []
+    with tempfile.TemporaryDirectory() as folder:
+        settings, database = prepared(Path(folder))
+        shop = Shop(settings)
+        try:
+            await shop.start()
+            scripts = [script for script in entries() if not only or script["id"] in only]
+            with click.progressbar(scripts, label="calls", show_pos=True) as bar:
+                for script in bar:
+                    made.append(await one(shop, script, database))
+        finally:
+            await shop.close()
+    return made
+
+
+def shown(outcomes: Iterable[Outcome]) -> None:
+    by_kind: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        by_kind.setdefault(outcome.kind, []).append(outcome)
+        if not outcome.right:
+            click.echo(f"{outcome.id} {outcome.kind}: {outcome.missing}")
+            click.echo(f"    said  {' | '.join(outcome.said)}")
+            click.echo(f"    heard {' | '.join(outcome.heard)}")
+    for kind, those in by_kind.items():
+        click.echo(f"{kind:9} {sum(each.right for each in those)} of {len(those)} right")
+    every = [each for those in by_kind.values() for each in those]
+    click.echo(f"all       {sum(each.right for each in every)} of {len(every)} right   ({machine()['machine']})")
+
+
+@click.command()
+@click.option("--only", multiple=True, help="Only the calls of these ids.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcomes as JSON.")
+def main(only: Sequence[str], as_json: bool) -> None:
+    """Whether callers get done what they called for."""
+    outcomes = uvloop.run(run(only))
+    if as_json:
+        click.echo(json.dumps({**machine(), "outcomes": [dataclasses.asdict(each) for each in outcomes]}, indent=2))
+    else:
+        shown(outcomes)
+
+
+if __name__ == "__main__":
+    main()
