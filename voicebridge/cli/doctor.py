@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from voicebridge.cli.checks import engines, listening, machine, pbx, selfcall
+from voicebridge.cli.checks import engines, listening, machine, pbx, selfcall, watching
 from voicebridge.cli.checks.finding import Finding, Tell, timed
 from voicebridge.cli.run import config_option
 from voicebridge.config import ConfigError, Settings, load
@@ -85,6 +85,7 @@ def _checks(
     yield from asyncio.run(pbx.check(settings))
     serves = seen.holder == "voicebridge"
     if serves:
+        yield from watching.watching()
         yield Finding("engines", "skip", "the daemon has started its own; the test call uses them")
     elif "packages" in failed:
         yield Finding("engines", "skip", "not started: packages are missing")
