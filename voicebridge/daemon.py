@@ -16,7 +16,7 @@ from voicebridge.audio.clock import Ticker
 from voicebridge.call.admission import Admission, spec_for
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.registry import Registry
-from voicebridge.call.speech import Mouth
+from voicebridge.call.speech import Mouth, Mouths
 from voicebridge.call.work import Parts, local_now
 from voicebridge.config import ConfigError, Settings, cache_dir, split_address
 from voicebridge.conversation.agent import AgentSpec
@@ -45,8 +45,6 @@ BRIEF_S = 3.0
 BRIEF_PAUSE_S = 0.5
 TOOLS_END_S = 5.0
 """At shutdown, for tools that are to be completed although their caller is gone."""
-MAX_MOUTHS = 32
-"""Languages beside the agents' own, in all."""
 Progress = Callable[[str], None]
 
 
@@ -145,13 +143,15 @@ class Daemon:
             event_log=config.store.event_log,
         )
         self._parts: dict[str, Parts] = {}
-        self._mouths: dict[tuple[str, str], Mouth] = {}
+        self._mouths = Mouths(self.engines.tts, cache_dir())
         self._server: AudioSocketServer | None = None
         self._agi: FastAgiServer | None = None
         access = access_of(config)
         self.stasis: Stasis | None = None
         if access is not None:
-            self.stasis = Stasis(access, self.registry, self._ari_media, self.ticker, self._brief)
+            self.stasis = Stasis(
+                access, self.registry, self._ari_media, self.ticker, self._brief, self.registry.hung_up
+            )
         self._host_for_ari = ""
         self._stopping = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
@@ -215,22 +215,8 @@ class Daemon:
             return self._parts[self.settings.config.default_agent]
         parts = self._parts[ticket.agent]
         agent = spec_for(parts.agent, ticket.request)
-        return dataclasses.replace(parts, agent=agent, mouth=self._mouth(parts, agent))
-
-    def _mouth(self, parts: Parts, agent: AgentSpec) -> Mouth:
-        """The agent's own, or one that speaks the language which this call wants. Made once a language."""
-        if agent.language == parts.agent.language:
-            return parts.mouth
-        key = (agent.name, agent.language)
-        if key not in self._mouths and len(self._mouths) < MAX_MOUTHS:
-            lines = dataclasses.replace(parts.agent, language=agent.language)
-            self._mouths[key] = mouth = Mouth(self.engines.tts, lines, cache_dir())
-            self._keep(self._ready_mouth(mouth))
-        return self._mouths.get(key, parts.mouth)
-
-    async def _ready_mouth(self, mouth: Mouth) -> None:
-        await asyncio.to_thread(mouth.load)
-        await mouth.render()
+        mouth = self._mouths.speaking(agent.language, parts.agent, parts.mouth)
+        return dataclasses.replace(parts, agent=agent, mouth=mouth)
 
     async def _listen(self) -> None:
         listen = self.settings.config.listen
@@ -272,8 +258,8 @@ class Daemon:
 
     def _addresses(self) -> Addresses:
         listen = self.settings.config.listen
-        host, _ = split_address(listen.audiosocket)
-        return Addresses(host, advertise=listen.advertise, media_port=self.port, agi_port=self.agi_port or 0)
+        host, agi_host = split_address(listen.audiosocket)[0], (listen.fastagi_address or ("", 0))[0]
+        return Addresses((host, self.port), (agi_host, self.agi_port or 0), advertise=listen.advertise)
 
     async def _sweep(self) -> None:
         """Callers that a dead daemon has left in Asterisk must not wait for our engines."""

@@ -29,10 +29,14 @@ class Desk:
     end: CallEnd = CallEnd("HANGUP", "goodbye")
     refuses: Refused | None = None
     requests: list[AttachRequest] = field(default_factory=list)
+    hangups: list[bool] = field(default_factory=list)
 
     def attach(self, request: AttachRequest) -> Ticket | Refused:
         self.requests.append(request)
         return self.refuses or Ticket(uuid4(), "demo", request, time.monotonic() + 10)
+
+    def hung_up(self, call_id: UUID, by_caller: bool) -> None:
+        self.hangups.append(by_caller)
 
     async def outcome(self, call_id: UUID) -> CallEnd:
         return self.end
@@ -73,7 +77,7 @@ async def node(wanted: AriAccess, desk: Desk | None = None) -> AsyncIterator[Nod
     async with tone_peer() as peer:
         ticker = Ticker()
         ticker.start()
-        stasis = Stasis(wanted, desk, lambda: peer.media, ticker, brief)
+        stasis = Stasis(wanted, desk, lambda: peer.media, ticker, brief, desk.hung_up)
         tones = peer.server.accept
         peer.server.accept = lambda leg: stasis.accept(leg, tones)  # type: ignore[arg-type]
         stasis.start()

@@ -8,6 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -18,7 +21,9 @@ from tests.pbx.asterisk import RATE, Asterisk
 from tests.pbx.caller import Caller
 from tests.pbx.conftest import Dial
 from tests.pbx.daemon import REPOSITORY
+from tests.pbx.install import Install
 from tests.pbx.peer import TONE_HZ
+from tests.pbx.sipp import SippError
 from tests.pbx.waves import likeness, loudest_hz
 from voicebridge.pbx.asterisk import ownership
 from voicebridge.pbx.asterisk.ari import Ari, AriDenied, AriGone, AriUnreachable
@@ -45,6 +50,13 @@ async def nothing_left(asterisk: Asterisk) -> bool:
                 return True
             await asyncio.sleep(0.05)
     return False
+
+
+async def wait_until(done: Callable[[], bool], limit_s: float = 5.0) -> None:
+    until = time.monotonic() + limit_s
+    while not done():
+        assert time.monotonic() < until
+        await asyncio.sleep(0.02)
 
 
 def hears_tone(caller: Caller) -> bool:
@@ -99,8 +111,8 @@ async def test_who_hangs_up_leaves_nothing_behind(asterisk: Asterisk, dial: Dial
         call = await here.call()
         await caller.end()
         assert await nothing_left(asterisk)
-        assert call.closed
-        assert len(here.stasis) == 0
+        await wait_until(lambda: bool(call.closed) and len(here.stasis) == 0)
+        assert here.desk.hangups == [True]
 
 
 async def test_the_administrator_may_want_him_back_elsewhere(asterisk: Asterisk, dial: Dial):
@@ -177,6 +189,29 @@ async def test_what_ended_while_the_connection_was_lost_is_noticed(asterisk: Ast
         assert await nothing_left(asterisk)
         assert len(here.stasis) == 0
     await cable.cut()
+
+
+@pytest.mark.parametrize("kill", [True, False], ids=["killed", "shut down"])
+async def test_an_asterisk_that_restarts_is_found_again(
+    install: Install, fallback: corpus.Prompt, tmp_path: Path, kill: bool
+):
+    with Asterisk(install, fallback.path) as own:
+        async with node(access(own)) as here:
+            lost = Caller(own, NOBODY, tmp_path, extension="stasis")
+            await lost.begin()
+            call = await here.call()
+            await asyncio.to_thread(own.restart, kill=kill)
+            up = time.monotonic()
+            await asyncio.wait_for(here.stasis.board.connected.wait(), 10)
+            await wait_until(lambda: bool(call.closed) and len(here.stasis) == 0)
+            assert here.desk.hangups == [False]  # nobody has hung up
+            caller = Caller(own, NOBODY, tmp_path, extension="stasis")
+            await caller.begin()
+            await here.call()
+            assert time.monotonic() - up < FALLBACK_S
+            await caller.end()
+            with suppress(SippError):  # nobody has told its telephone that the call is over
+                await lost.end()
 
 
 ORPHANAGE = """

@@ -70,6 +70,14 @@ class ChannelDestroyed:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelHangupRequest:
+    """Somebody wants a channel's end. `soft`: Asterisk itself, or an application; else its far side has hung up."""
+
+    channel: Channel
+    soft: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelDtmfReceived:
     channel: Channel
     digit: str
@@ -101,6 +109,7 @@ Event = (
     | StasisEnd
     | ChannelStateChange
     | ChannelDestroyed
+    | ChannelHangupRequest
     | ChannelDtmfReceived
     | Dial
     | PlaybackFinished
@@ -119,6 +128,8 @@ def parsed(found: Mapping[str, Any]) -> Event | None:
             return ChannelStateChange(Channel.parsed(found["channel"]))
         case "ChannelDestroyed":
             return ChannelDestroyed(Channel.parsed(found["channel"]), int(found.get("cause", 0)))
+        case "ChannelHangupRequest":
+            return ChannelHangupRequest(Channel.parsed(found["channel"]), bool(found.get("soft", False)))
         case "ChannelDtmfReceived":
             return ChannelDtmfReceived(Channel.parsed(found["channel"]), str(found["digit"]))
         case "Dial":

@@ -42,15 +42,21 @@ class _CallerGone(Exception):
     """He hung up, or somebody has taken the channel elsewhere."""
 
 
+HungUp = Callable[[UUID, bool], None]
+
+
 class StasisCall:
     """One caller. `serve` is his whole time with us."""
 
-    def __init__(self, board: Switchboard, desk: FrontDesk, media: Callable[[], str], start: ev.StasisStart) -> None:
+    def __init__(
+        self, board: Switchboard, desk: FrontDesk, media: Callable[[], str], start: ev.StasisStart, hung_up: HungUp
+    ) -> None:
         self.channel = start.channel
         self.call_id: UUID | None = None
         self.agent = ""
         self.keys: Keys | None = None
-        self._board, self._desk, self._media = board, desk, media
+        self._board, self._desk, self._media, self._hung_up = board, desk, media, hung_up
+        self._by_caller = False
         self._given = _given(start.args)
         self._inbox = board.watch(start.channel.id, started=True)
         self._leg = ""
@@ -64,12 +70,14 @@ class StasisCall:
             except (TimeoutError, AriError) as error:
                 log.warning("call=%s channel=%s no agent: %s", self.call_id, self.channel.name, error or "too slow")
                 variables = FAILED
+            except _CallerGone:
+                raise
             except Exception:  # ours, but the caller's way to the fallback all the same
                 log.exception("call=%s channel=%s no agent", self.call_id, self.channel.name)
                 variables = FAILED
             await self._give_back(variables)
         except _CallerGone:
-            log.info("call=%s channel=%s has left", self.call_id, self.channel.name)
+            self._has_left()
         finally:
             await self._tear_down()
 
@@ -93,7 +101,7 @@ class StasisCall:
         request = dataclasses.replace(
             await read_request(self._get),
             caller=channel.caller_number, caller_name=channel.caller_name, dialled=channel.extension,
-            channel=channel.name, unique_id=channel.id,
+            channel=channel.name, unique_id=channel.id, tells_hangup=True,
         )  # fmt: skip
         answer = self._desk.attach(request)
         if isinstance(answer, Refused):
@@ -128,6 +136,8 @@ class StasisCall:
 
     async def _next(self) -> ev.Event:
         event = await self._inbox.get()
+        if isinstance(event, ev.ChannelHangupRequest) and event.channel.id == self.channel.id:
+            self._by_caller = self._by_caller or not event.soft
         if isinstance(event, ev.StasisEnd | ev.ChannelDestroyed) and event.channel.id == self.channel.id:
             raise _CallerGone
         return event
@@ -142,15 +152,22 @@ class StasisCall:
         while True:
             try:
                 await give_back(self._board.ari, self.channel.id, variables)
-            except (AriGone, AriConflict):
-                return
+            except AriGone:
+                return self._has_left()
+            except AriConflict:  # he is in the dialplan already
+                return None
             except AriUnreachable:
                 if loop.time() > until:
                     raise
                 await asyncio.sleep(0.3)
             else:
                 log.info("call=%s channel=%s given back: %s", self.call_id, self.channel.name, variables["VB_RESULT"])
-                return
+                return None
+
+    def _has_left(self) -> None:
+        log.info("call=%s channel=%s has left", self.call_id, self.channel.name)
+        if self.call_id is not None:
+            self._hung_up(self.call_id, self._by_caller)
 
     async def _tear_down(self) -> None:
         self._board.forget(self.channel.id, self._leg)
@@ -176,7 +193,8 @@ class Stasis:
     """`desk` admits callers and knows how calls ended; `media` is the host:port where Asterisk brings the audio.
 
     `brief` makes what a human hears of an agent's (by name) briefing: 16-bit mono PCM at this rate, the keys to press
-    at its end; empty where nothing can be spoken.
+    at its end; empty where nothing can be spoken. `hung_up` is told of a caller's channel that has ended in the middle
+    of a call, and whether he did that.
     """
 
     def __init__(
@@ -186,9 +204,10 @@ class Stasis:
         media: Callable[[], str],
         ticker: Ticker,
         brief: Callable[[str, str, int], Awaitable[bytes]],
+        hung_up: HungUp = lambda call_id, by_caller: None,
     ) -> None:
         self.board = Switchboard(access, self._came)
-        self._desk, self._media, self._brief = desk, media, brief
+        self._desk, self._media, self._brief, self._hung_up = desk, media, brief, hung_up
         self._whispers = Whispers(ticker)
         self._calls: dict[asyncio.Task[None], StasisCall] = {}
         self._by_id: dict[UUID, StasisCall] = {}
@@ -258,7 +277,7 @@ class Stasis:
         return True
 
     def _came(self, start: ev.StasisStart) -> None:
-        call = StasisCall(self.board, self._desk, self._media, start)
+        call = StasisCall(self.board, self._desk, self._media, start, self._hung_up)
         task = asyncio.get_running_loop().create_task(
             call.serve(lambda call_id: self._by_id.update({call_id: call})), name=f"stasis {start.channel.name}"
         )

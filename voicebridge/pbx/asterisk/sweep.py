@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Callable
 
 from voicebridge.config import Settings
 from voicebridge.pbx.asterisk import ownership
@@ -38,13 +38,17 @@ async def sweep(settings: Settings) -> int:
             raise AriError(f"ARI at {access.url} is too slow: not all orphans were found in {SWEEP_S:.0f} s") from None
 
 
-async def sweep_orphans(ari: Ari, *, keep: Collection[str] = ()) -> int:
-    """`keep`: ids of channels and bridges that are somebody's. Raises AriError where Asterisk cannot be asked."""
+async def sweep_orphans(ari: Ari, *, is_kept: Callable[[str], bool] = lambda found: False) -> int:
+    """`is_kept`: whether a channel or bridge (by id) is somebody's; asked again at the last moment.
+
+    Raises AriError where Asterisk cannot be asked.
+    """
     app = ari.access.app
-    orphans = [found for found in await ari.channels() if found.id not in keep and is_in_app(found, app)]
-    sent_on = await asyncio.gather(*(_put_away(ari, orphan) for orphan in orphans))
+    orphans = [found for found in await ari.channels() if is_in_app(found, app) and not is_kept(found.id)]
+    sent_on = await asyncio.gather(*(_put_away(ari, orphan, is_kept) for orphan in orphans))
     for bridge, owner in await ari.bridges():
-        if bridge.startswith(ownership.BRIDGE_PREFIX) and bridge not in keep and not ownership.is_other_living(owner):
+        ours = bridge.startswith(ownership.BRIDGE_PREFIX)
+        if ours and not ownership.is_other_living(owner) and not is_kept(bridge):
             await _quietly(ari.destroy_bridge(bridge))
     return sum(sent_on)
 
@@ -56,14 +60,14 @@ def is_in_app(channel: Channel, app: str) -> bool:
     return channel.id.startswith(ownership.HUMAN_PREFIX) and channel.state != "Up"
 
 
-async def _put_away(ari: Ari, orphan: Channel) -> bool:
+async def _put_away(ari: Ari, orphan: Channel, is_kept: Callable[[str], bool]) -> bool:
     """True where it was a caller, who is on his way to the fallback."""
     try:
         owner = await ari.get_variable(orphan.id, ownership.VARIABLE)
         if not owner:  # just coming in at a daemon that is about to mark it, perhaps
             await asyncio.sleep(UNMARKED_S)
             owner = await ari.get_variable(orphan.id, ownership.VARIABLE)
-        if ownership.is_other_living(owner):
+        if ownership.is_other_living(owner) or is_kept(orphan.id):
             return False
         if orphan.id.startswith(ownership.OURS):
             await ari.hang_up(orphan.id)

@@ -93,7 +93,7 @@ class Switchboard:
             there = {channel.id: channel for channel in await self.ari.channels()}
             for channel_id, line in list(self._lines.items()):
                 self._tell_missed(channel_id, line, there.get(channel_id))
-            await sweep_orphans(self.ari, keep={*self._lines, *self.keep})
+            await sweep_orphans(self.ari, is_kept=lambda found: found in self._lines or found in self.keep)
         except AriError as error:
             log.warning("%s", error)
 
