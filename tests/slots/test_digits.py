@@ -32,7 +32,8 @@ def value(*args, **more):
     ("treble two nine", "2229"), ("double oh seven", "007"), ("two double three two", "2332"), ("5 double 1", "511"),
     ("nineteen eighty-four", "1984"), ("one nine eight four", "1984"), ("My can is one line eight for.", "1984"),
     ("my pin is one two three four", "1234"), ("it's one two three four", "1234"), ("twenty twelve", "2012"),
-    ("seven hundred", "700"), ("seven hundred and four", "704"), ("two thousand", "2000"), ("four thousand and seven", "4007"),
+    ("seven hundred", "700"), ("seven hundred and four", "704"), ("two thousand", "2000"),
+    ("four thousand and seven", "4007"),
     ("for for oh seven", "4407"), ("for to ate won", "4281"), ("eight ate two to", "8822"), ("88210", "88210"),
     ("8-2-1", "821"), ("The order number is 88210.", "88210"), ("88 two 10", "88210"), ("1,234", "1234"),
     ("12:34", "1234"), ("three fives", "555"), ("six zeros", "000000"), ("um, four, uh, four, oh, seven", "4407"),
@@ -56,14 +57,17 @@ def test_the_length_tells_which_reading_is_meant(text, least, most, digits):
     assert value(text, least=least, most=most) == digits
 
 
-@pytest.mark.parametrize("text", ["hello", "I don't know", "to be honest", "for the", "no", "what for", "double", "plus"])
+@pytest.mark.parametrize("text", [
+    "hello", "I don't know", "to be honest", "for the", "no", "what for", "double", "plus",
+])
 def test_what_are_no_digits(text):
     said = read(text)
     assert said.values == () and said.partial == ""
 
 
 @pytest.mark.parametrize(("text", "kind", "so_far"), [
-    ("four four", "digits", "44"), ("44", "digits", "44"), ("five five five", "phone", "555"), ("S M", "spelled", "SM"),
+    ("four four", "digits", "44"), ("44", "digits", "44"), ("five five five", "phone", "555"),
+    ("S M", "spelled", "SM"),
     ("S", "spelled", "S"),
 ])
 def test_too_few_are_kept_for_what_follows(text, kind, so_far):
@@ -83,14 +87,19 @@ def test_what_follows_is_read_together_with_it(first, second, kind, whole):
 @pytest.mark.parametrize(("text", "number"), [
     ("five five five oh one four two", "5550142"), ("555-0142", "5550142"), ("5550142", "5550142"),
     ("It's 555-0142.", "5550142"), ("(555) 123-4567", "5551234567"), ("555.123.4567", "5551234567"),
-    ("plus forty-nine thirty one two three four five six seven", "+49301234567"), ("Plus 49:30, 123, 4567.", "+49301234567"),
-    ("+49 30 1234567", "+49301234567"), ("plus one, five five five, one two three, four five six seven", "+15551234567"),
-    ("oh seven seven double oh nine hundred four six one", "07700900461"), ("My number is 07700900461.", "07700900461"),
+    ("plus forty-nine thirty one two three four five six seven", "+49301234567"),
+    ("Plus 49:30, 123, 4567.", "+49301234567"),
+    ("+49 30 1234567", "+49301234567"),
+    ("plus one, five five five, one two three, four five six seven", "+15551234567"),
+    ("oh seven seven double oh nine hundred four six one", "07700900461"),
+    ("My number is 07700900461.", "07700900461"),
     ("zero one seven one, five five five, double eight, nine two", "01715558892"),
     ("zero zero four nine one seven one five five five", "0049171555"), ("my number is 555 0142, thanks", "5550142"),
     ("you can reach me on oh one two one, four nine six, oh oh oh", "0121496000"),
-    ("the area code is 555 and the number is 123 4567", "5551234567"), ("eight hundred five five five one two one two", "8005551212"),
-    ("five five five, oh one four two, sorry, four three", "5550143"), ("area code two one two, then 555 0199", "2125550199"),
+    ("the area code is 555 and the number is 123 4567", "5551234567"),
+    ("eight hundred five five five one two one two", "8005551212"),
+    ("five five five, oh one four two, sorry, four three", "5550143"),
+    ("area code two one two, then 555 0199", "2125550199"),
 ])
 def test_a_telephone_number_that_was_asked_for(text, number):
     assert value(text, "phone", name="number") == number

@@ -36,8 +36,10 @@ def understood(text, *, asked=True, opens="", closes="", known=None):
     ("at noon please", "12:00"), ("midday", "12:00"), ("midnight", "00:00"), ("12 pm", "12:00"), ("12 a.m.", "00:00"),
     ("at 15:00", "15:00"), ("15:45", "15:45"), ("fifteen hundred", "15:00"), ("at fifteen hundred hours", "15:00"),
     ("fifteen thirty", "15:30"), ("twenty one thirty", "21:30"), ("two o'clock in the afternoon", "14:00"),
-    ("To a clock in the afternoon.", "14:00"), ("around four", "16:00"), ("fourish", "16:00"), ("about four ish", "16:00"),
-    ("tomorrow morning at half past nine", "09:30"), ("in the afternoon at four", "16:00"), ("let's say eleven", "11:00"),
+    ("To a clock in the afternoon.", "14:00"), ("around four", "16:00"), ("fourish", "16:00"),
+    ("about four ish", "16:00"),
+    ("tomorrow morning at half past nine", "09:30"), ("in the afternoon at four", "16:00"),
+    ("let's say eleven", "11:00"),
     ("can you do half past ten", "10:30"), ("five would be perfect", "17:00"), ("for", "16:00"), ("To.", "14:00"),
     ("in half an hour", "12:33"), ("in two hours", "14:03"), ("in an hour and a half", "13:33"),
     ("three, no, four", "16:00"), ("not three, four o'clock", "16:00"), ("tonight at seven", "19:00"),
@@ -77,7 +79,8 @@ def test_the_opening_hours_tell_which_three_is_meant(text, opens, closes, value)
 
 
 @pytest.mark.parametrize(("text", "value"), [
-    ("can I come at three", "15:00"), ("on Friday at half past two please", "14:30"), ("make it four o'clock", "16:00"),
+    ("can I come at three", "15:00"), ("on Friday at half past two please", "14:30"),
+    ("make it four o'clock", "16:00"),
     ("no, four thirty pm", "16:30"), ("tomorrow at ten", "10:00"), ("around three if possible", "15:00"),
     ("in the morning at nine", "09:00"), ("it should be at 15:30", "15:30"), ("make it four", "16:00"),
     ("three people", ""), ("I have four bikes", ""), ("at 14 Harbour Street", ""), ("number five", ""),

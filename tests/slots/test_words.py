@@ -27,8 +27,10 @@ def value(text, kind, *, asked=True, name="it", ask=(), **bounds):
     ("two dozen", "24"), ("a couple", "2"), ("a couple of bikes", "2"), ("just me", "1"), ("only me", "1"),
     ("me and my wife", "2"), ("both of us", "2"), ("there will be five of us", "5"), ("a hundred", "100"),
     ("one hundred and fifty", "150"), ("two thousand", "2000"), ("1,500", "1500"), ("twelve hundred", "1200"),
-    ("three thousand two hundred and seven", "3207"), ("none", "0"), ("zero", "0"), ("nobody", "0"), ("minus five", "-5"),
-    ("about ten", "10"), ("ten or so", "10"), ("I think we are six", "6"), ("six, no, seven", "7"), ("not six, seven", "7"),
+    ("three thousand two hundred and seven", "3207"), ("none", "0"), ("zero", "0"), ("nobody", "0"),
+    ("minus five", "-5"),
+    ("about ten", "10"), ("ten or so", "10"), ("I think we are six", "6"), ("six, no, seven", "7"),
+    ("not six, seven", "7"),
     ("eight adults", "8"), ("a million", "1000000"), ("thirty", "30"), ("Dirty.", "30"), ("ninety nine", "99"),
     ("three, please", "3"), ("um, five", "5"), ("a party of seven", "7"), ("we're two", "2"), ("twice", "2"),
     ("two and a half", ""), ("a few", ""), ("many", ""), ("I don't know", ""), ("3.5", ""),
@@ -44,7 +46,8 @@ def test_a_number_within_bounds(text, number):
 
 @pytest.mark.parametrize(("text", "number"), [
     ("a table for four on Friday", "4"), ("four people at seven", "4"), ("there are three of us", "3"),
-    ("we are a party of six", "6"), ("I want two bikes", ""), ("the first one", ""), ("one moment", ""), ("twenty one", ""),
+    ("we are a party of six", "6"), ("I want two bikes", ""), ("the first one", ""), ("one moment", ""),
+    ("twenty one", ""),
 ])
 def test_a_number_that_nobody_asked_for_needs_its_noun(text, number):
     assert value(text, "number", asked=False, name="people", ask=("How many people will you be?",)) == number
@@ -52,14 +55,17 @@ def test_a_number_that_nobody_asked_for_needs_its_noun(text, number):
 
 @pytest.mark.parametrize(("text", "name"), [
     ("Anna Schmidt", "Anna Schmidt"), ("My name is Anna Schmidt.", "Anna Schmidt"), ("it's Smith", "Smith"),
-    ("my name is anna schmidt", "Anna Schmidt"), ("It's Anna.", "Anna"), ("This is John Smith speaking", "John Smith"),
-    ("I'm Peter", "Peter"), ("Smith", "Smith"), ("Yes, it's Mary Jones", "Mary Jones"), ("sure, my name is Lee", "Lee"),
+    ("my name is anna schmidt", "Anna Schmidt"), ("It's Anna.", "Anna"),
+    ("This is John Smith speaking", "John Smith"),
+    ("I'm Peter", "Peter"), ("Smith", "Smith"), ("Yes, it's Mary Jones", "Mary Jones"),
+    ("sure, my name is Lee", "Lee"),
     ("the name is Bond, James Bond", "Bond James Bond"), ("Ludwig van Beethoven", "Ludwig van Beethoven"),
     ("under the name of Garcia please", "Garcia"), ("under Garcia", "Garcia"), ("My last name is O'Brien", "O'Brien"),
     ("mary-jane watson", "Mary-Jane Watson"), ("call me Ishmael", "Ishmael"), ("The name's Kowalski", "Kowalski"),
     ("Mr. Brown", "Brown"), ("It's Mrs Green", "Green"), ("Maria de la Cruz", "Maria de la Cruz"), ("ANNA", "Anna"),
     ("uh, Miller", "Miller"), ("Miller, thanks", "Miller"), ("put it under Miller please", "Miller"),
-    ("my name is Anna and I need a service", "Anna"), ("Anna Schmidt here", "Anna Schmidt"), ("José Muñoz", "José Muñoz"),
+    ("my name is Anna and I need a service", "Anna"), ("Anna Schmidt here", "Anna Schmidt"),
+    ("José Muñoz", "José Muñoz"),
     ("Smith, S M I T H", "Smith"), ("Smyth. S M Y T H.", "Smyth"), ("Smith, that's S M Y T H", "Smyth"),
     ("Anna Schmidt, S C H M I D T", "Anna Schmidt"), ("Anna Smith, that's spelled S C H M I D T", "Anna Schmidt"),
     ("My name is Nguyen, N G U Y E N.", "Nguyen"), ("My name is when, N G U Y E N", "Nguyen"),
@@ -72,7 +78,8 @@ def test_a_name_that_was_asked_for(text, name):
 
 
 @pytest.mark.parametrize(("text", "name"), [
-    ("my name is Anna Schmidt and I need a service", "Anna Schmidt"), ("this is Anna Schmidt calling", "Anna Schmidt"),
+    ("my name is Anna Schmidt and I need a service", "Anna Schmidt"),
+    ("this is Anna Schmidt calling", "Anna Schmidt"),
     ("Hi, I'm John Miller", "John Miller"), ("the name is Brown", "Brown"), ("I'm calling about my bike", ""),
     ("this is about my bike", ""), ("it's Friday", ""), ("I'm fine", ""), ("Anna", ""), ("the name is wrong", ""),
     ("my name is not important", ""),
@@ -85,7 +92,8 @@ def test_a_name_that_nobody_asked_for(text, name):
     ("S M I T H", "SMITH"), ("s m i t h", "SMITH"), ("S. M. I. T. H.", "SMITH"), ("S, M, I, T, H.", "SMITH"),
     ("S-M-I-T-H", "SMITH"), ("Smith S. M. I. T. H..", "SMITH"), ("Smith, S M I T H", "SMITH"), ("SMITH", "SMITH"),
     ("Smith.", "SMITH"), ("S M Id H.", "SMIDH"), ("it's spelled S M I T H", "SMITH"), ("b as in bravo", "B"),
-    ("B as in bravo, O, W, E, N", "BOWEN"), ("B for Bertie, A, double T, E, N", "BATTEN"), ("bee like boat, a, double l", "BALL"),
+    ("B as in bravo, O, W, E, N", "BOWEN"), ("B for Bertie, A, double T, E, N", "BATTEN"),
+    ("bee like boat, a, double l", "BALL"),
     ("sierra mike india tango hotel", "SMITH"), ("Sierra, Mike, India, Tango, Hotel.", "SMITH"),
     ("capital A, seven, nine, X", "A79X"), ("A B one two three", "AB123"), ("A B 1 2 3", "AB123"), ("AB123", "AB123"),
     ("a b twelve", "AB12"), ("see aitch em i dee tea", "CHMIDT"), ("double u e double l s", "WELLS"),
@@ -125,7 +133,8 @@ def test_an_email_address(text, address):
 @pytest.mark.parametrize(("text", "words"), [
     ("My brakes are squeaking.", "My brakes are squeaking."), ("well, my brakes squeak", "my brakes squeak"),
     ("It's about my invoice", "my invoice"), ("please tell him that I called", "I called"),
-    ("the message is I'll be late", "I'll be late"), ("Yes, the chain broke on Friday at three", "the chain broke on Friday at three"),
+    ("the message is I'll be late", "I'll be late"),
+    ("Yes, the chain broke on Friday at three", "the chain broke on Friday at three"),
     ("I want to cancel my subscription", "I want to cancel my subscription"), ("no", ""), ("yes please", ""),
     ("what?", ""), ("hold on a second", ""), ("...", ""),
 ])
@@ -157,5 +166,5 @@ def test_spelling_said_back_is_understood(signs):
 @given(st.from_regex(r"[b-hj-z][b-z]{2,7}(?:[._-][b-z]{3,6})?@[b-z]{3,8}\.(?:com|org|net|de)", fullmatch=True))
 def test_an_address_said_back_is_understood(address):
     words = address.replace(".", " ").replace("@", " ").replace("_", " ").replace("-", " ").split()
-    if not {"dot", "the", "well", "yes", "you", "use", "yeah", "that", "okay", "send", "reach", "mail", "email"} & set(words):
+    if not {"dot", "well", "yes", "send", "reach", "mail", "email", "by", "my", "me"} & set(words):
         assert value(say_email(address), "email") == address

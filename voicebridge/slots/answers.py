@@ -13,13 +13,13 @@ from voicebridge.slots.wordlist import either, phrases
 # "note", "know" and "yet" are what a small recogniser writes for "nope", "no" and "yep".
 _YES_WORDS: Final = either(
     "yes|yeah|yep|yup|yea|yah|ya|yay|yet|yess|aye|sure|okay|certainly|definitely|absolutely|correct|exactly|indeed",
-    "affirmative|precisely|totally|agreed|perfect|great|wonderful|excellent|lovely|fine|true|right|brilliant|uh-huh",
-    "mhm|mm-hmm|mmhmm|aha|uhuh|of course(?! not)|for sure|sure thing|you bet|all right|by all means|naturally|gladly",
-    "sounds good|surely|obviously",
+    "affirmative|precisely|totally|agreed|perfect|great|wonderful|excellent|lovely|fine|true|right|brilliant",
+    "aha|of course(?! not)|for sure|sure thing|you bet|all right|by all means|naturally|gladly",
+    "sounds good|surely|obviously|good(?! (?:morning|afternoon|evening|day|night|question|bye))",
 )
 _NO_WORDS: Final = either(
     "no(?! idea| problem| worries| doubt| objection| one| changes?| mistakes?)|nope|nah|nay|know|note|negative",
-    "incorrect|wrong|false|never|nuh-uh|uh-uh|non",
+    "incorrect|wrong|false|never|non",
 )
 _SOFTENERS: Final = either(
     "well|oh|ah|so|then|please|thanks|thank you|thank you very much|and|but|actually|i guess|very much|just|that|is|it",
@@ -75,7 +75,7 @@ _YES: Final = phrases(
     "(?:it|that|he|she|they|we|you)(?: really| certainly)? (?:is|are|does|do|was|did|has|have|can|will|would|should)$",
     "(?:book|send|confirm|change|make|take|schedule|order|reserve|place|submit|proceed|continue|carry on)"
     "(?: (?:it|that|with it|on|the booking|the order|the appointment))?(?: please)?$",
-    "you (?:got it|may|can|got that right|have got it|are right)|as you (?:say|wish|like)",
+    "you (?:got it|got that right|have got it|are right)|you (?:may|can)$|as you (?:say|wish|like)",
     "(?:yes|yeah|yep|sure|absolutely|definitely|certainly|okay|of course|right|indeed|correct|exactly)",
 )
 _PHRASES: Final[tuple[tuple[Answer, re.Pattern[str]], ...]] = (
@@ -88,13 +88,15 @@ _UNSURE: Final = re.compile(
     r"is there|what's|i'm not sure|not sure|hold on|hang on|maybe(?! not)|perhaps(?! not)|wait|1 moment|"
     r"i (?:didn't|don't|can't|couldn't) (?:understand|hear|get that|know|follow|remember))(?!\S)"
 )
+_HUMMED_YES: Final = re.compile(r"\b(?:uh|mm?|a)[- ]?h(?:uh|m+)\b", re.IGNORECASE)
+_HUMMED_NO: Final = re.compile(r"\b(?:nuh|uh)[- ]uh\b", re.IGNORECASE)
 LONG: Final = 9
 """A yes within a longer sentence is none, unless the sentence begins with it."""
 
 
 def answer(text: str) -> Answer:
     """"" where it says neither. Of "yes, no wait" the last counts."""
-    said = line(text).text
+    said = line(_HUMMED_NO.sub("no", _HUMMED_YES.sub("yes", text))).text
     at, leading = 0, ""
     while (match := _LEADING.match(said, at)) is not None:
         leading = "yes" if match["yes"] else "no"

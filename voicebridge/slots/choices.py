@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -10,7 +12,7 @@ from typing import Final
 from rapidfuzz import fuzz
 
 from voicebridge.conversation.form import Slot
-from voicebridge.slots.language import Asked, Context, Found
+from voicebridge.slots.language import NEAR, Asked, Context, Found
 from voicebridge.slots.line import Line, line
 from voicebridge.slots.repair import dropped
 from voicebridge.slots.saying import say_choice
@@ -19,6 +21,8 @@ from voicebridge.slots.wordlist import listed
 
 FUZZY_SCORE: Final = 78
 """Of 100 (rapidfuzz' ratio, blanks apart), where the choices were asked for."""
+SHORT_SCORE: Final = 86
+"""For words of less than seven letters, of which one is much."""
 UNASKED_SCORE: Final = 90
 MARGIN: Final = 8
 """So far the best has to be before the second."""
@@ -97,7 +101,7 @@ def _by_key(said: Line, text: str, slot: Slot) -> Found | None:
     for spoken, at in zip(said.words, said.starts, strict=True):
         key = stem(spoken.text)
         owner = owners.get(key) or _near(key, owners)
-        if owner and len(owner) == 1 and not dropped(text[: spoken.start]):
+        if owner and len(owner) == 1 and not dropped(text[max(spoken.start - NEAR, 0) : spoken.start]):
             value = next(iter(owner))
             start, _ = votes.get(value, (at, 0))
             votes[value] = (start, at + len(spoken.text))
@@ -133,13 +137,18 @@ _ALONE: Final = re.compile(
 def _by_place(said: Line, text: str, slot: Slot) -> Found | None:
     count = len(slot.choices)
     hits = [(match, place) for match in _PLACE.finditer(said.text)
-            if (place := _place(match, count)) and not dropped(text[: said.span(match.start(), match.end())[0]])]
+            if (place := _place(match, count)) and not _is_dropped(said, text, match)]
     if not hits and (alone := _ALONE.match(said.text)) is not None and (place := _number(alone["n"], count)):
         hits = [(alone, place)]
     if len({place for _, place in hits}) != 1:
         return None
     match, place = hits[0]
     return _made(said, match.start(), match.end(), slot, slot.choices[place - 1].value)
+
+
+def _is_dropped(said: Line, text: str, match: re.Match[str]) -> bool:
+    start, _ = said.span(match.start(), match.end())
+    return dropped(text[max(start - NEAR, 0) : start])
 
 
 def _number(said: str, count: int) -> int:
@@ -156,18 +165,27 @@ def _place(match: re.Match[str], count: int) -> int:
     return _number(match["nth"] or match["n"], count)
 
 
+def _telling(slot: Slot) -> Callable[[list[str]], bool]:
+    """Whether words are more than what several choices have in common ("a bike")."""
+    counts = Counter(word for value in {way.value for way in ways(slot)}
+                     for word in frozenset().union(*(way.words for way in ways(slot) if way.value == value)))
+    return lambda words: any(stem(word) not in _NO_KEY and counts[stem(word)] < 2 for word in words)
+
+
 def _fuzzy(said: Line, slot: Slot, score: int, *, unasked: bool) -> Found | None:
     """What sounds most like the words of one choice, in any stretch of about as many words."""
-    words = [word.text for word in said.words][:40]
+    words, telling = [word.text for word in said.words][:40], _telling(slot)
     best: dict[str, tuple[float, int, int]] = {}
     for way in ways(slot):
         squeezed = way.text.replace(" ", "")
         if len(squeezed) < (6 if unasked else 4):
             continue
-        size = len(way.text.split())
+        size, enough = len(way.text.split()), max(score, SHORT_SCORE if len(squeezed) < 7 else 0)
         for length in range(max(1, size - 1), size + 2):
             for start in range(len(words) - length + 1):
-                alike = fuzz.ratio("".join(words[start : start + length]), squeezed, score_cutoff=score)
+                if not telling(words[start : start + length]):
+                    continue
+                alike = fuzz.ratio("".join(words[start : start + length]), squeezed, score_cutoff=enough)
                 if alike and alike > best.get(way.value, (0.0, 0, 0))[0]:
                     best[way.value] = (alike, start, start + length)
     ranked = sorted(best.items(), key=lambda item: -item[1][0])

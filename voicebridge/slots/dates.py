@@ -14,7 +14,7 @@ from typing import Final
 from rapidfuzz import fuzz, process
 
 from voicebridge.slots import calendar
-from voicebridge.slots.language import Asked, Context, Found
+from voicebridge.slots.language import MAX_FOUND, Asked, Context, Found
 from voicebridge.slots.line import Line, line
 from voicebridge.slots.saying import say_date
 
@@ -74,7 +74,7 @@ def _found(said: Line, asked: Asked, context: Context, *, only_bare: bool = Fals
     patterns = _ASKED if only_bare else [*(_BORN if past else ()), *_SURE, *(_ASKED if asked.lenient else ())]
     for pattern, reckon in patterns:
         for match in pattern.finditer(said.text):
-            if any(match.start() < end and match.end() > start for start, end, _ in taken):
+            if len(taken) >= MAX_FOUND or any(match.start() < end and match.end() > start for start, end, _ in taken):
                 continue
             that = _numeric(match, context) if reckon is None else _reckoned(reckon, match, today, past)
             taken.append((match.start(), match.end(), that))

@@ -32,7 +32,8 @@ _LEADS: Final = frozenset(listed(
 _GLUED: Final = re.compile(r"^(\w+)at(gmail|yahoo|hotmail|outlook|icloud|aol|gmx|proton|live|web)$")
 _SKIPPED: Final = HESITATIONS | {"lowercase", "lower", "case", "all", "word", "capital", "letter", "comma", "space"}
 _ASIDES: Final = re.compile(
-    r"\b(?:all )?(?:(?:as )?one word|in (?:lower|small) ?(?:case|letters)|lower ?case|(?:with )?no spaces)\b", re.IGNORECASE
+    r"\b(?:all )?(?:(?:as )?one word|in (?:lower|small) ?(?:case|letters)|lower ?case|(?:with )?no spaces)\b",
+    re.IGNORECASE,
 )
 _TIMES: Final = {"double": 2, "triple": 3}
 

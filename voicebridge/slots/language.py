@@ -9,8 +9,13 @@ from typing import Final
 
 from voicebridge.conversation.form import Answer, Slot, SlotKind, SlotValue
 
-MAX_CHARS: Final = 1000
-"""No caller says more in one breath; what lies beyond is not read, which bounds the time."""
+MAX_CHARS: Final = 500
+"""Half a minute of speech. What lies beyond is not read, which bounds the time, but for free text."""
+TEXT_CHARS: Final = 2000
+MAX_FOUND: Final = 12
+"""Nobody says more dates, times or numbers in one breath."""
+NEAR: Final = 80
+"""So many characters around a value are looked at for what is said about it."""
 MASK: Final = "\x00"
 """Stands for every character that another slot has already taken; no reader's pattern matches it."""
 

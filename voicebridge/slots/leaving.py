@@ -10,21 +10,20 @@ from voicebridge.slots.wordlist import either
 
 _IT: Final = "(?:it|that|this|everything|all of it|the whole thing|all that)"
 _LEAVE: Final = either(
-    f"forget (?:about )?{_IT}|never ?mind(?: {_IT}| then| about (?:it|that))?|cancel(?: {_IT})?|call it off",
-    f"(?:i've |i have |i )?(?:just )?changed my mind(?: about {_IT})?|stop(?: (?:it|this|that|here|now|there))?|"
-    f"quit|abort",
+    f"forget (?:about )?{_IT}|never ?mind(?: {_IT}| then| about (?:it|that))?|cancel(?: {_IT})?|call it off|quit|abort",
+    f"(?:i've |i have |i )?(?:just )?changed my mind(?: about {_IT})?|stop(?: (?:it|this|that|here|now|there))?",
     f"(?:leave|drop|scrap|scratch|skip) {_IT}(?: be)?|let it go|let's not|i give up|not any ?more|"
     f"(?:it )?doesn't matter",
-    f"(?:don't|do not|no longer) (?:want|need)(?: to)?(?: do| book| make)? ?{_IT}?(?: any ?more| any longer|"
-    f" now| after all)?",
-    f"(?:i'd |i would )?rather not(?: do {_IT})?|don't bother(?: with {_IT})?|no need(?: any ?more)?",
+    f"(?:don't|do not) (?:want|need)(?: to)?(?: do| book| make)?(?: {_IT})? (?:any ?more|any longer|after all)",
+    f"no longer (?:want|need)(?: to)?(?: {_IT})?|(?:i'd |i would )rather not do {_IT}|don't bother(?: with {_IT})?",
+    "no need any ?more",
     "i'll (?:do it|call|call back|try|come back|think about it) (?:later|another time|again later|again|"
     "some other time)",
 )
 _POLITE: Final = either(
     "no|oh|okay|well|actually|yes|sorry|please|just|you know what|let's|i think|i want to|i'd like to|i would like to",
     "can we|could we|can you|could you|we can|then|thanks|thank you|i|i'll|to|so|right|now|ah|and|but|hey|wait|i said",
-    "i'm sorry|look|listen|on second thought|on second thoughts|maybe|let me|you can|i'm afraid",
+    "i'm sorry|look|listen|on #2 thoughts?|on second thoughts?|maybe|let me|you can|i'm afraid",
 )
 _AFTER: Final = either(
     "please|then|thanks|thank you|it's fine|it's okay|sorry|for now|now|actually|i'm sorry|bye|goodbye|all right|okay",
@@ -32,7 +31,7 @@ _AFTER: Final = either(
 )
 _ONLY: Final = re.compile(rf"(?:(?:{_POLITE}) )*(?:{_LEAVE})(?: (?:{_AFTER}))*$")
 _STRONG: Final = re.compile(
-    r"(?<!\S)(?<!don't )(?<!do not )(?<!not )(?<!didn't )(?:"
+    r"(?<!\S)(?<!don't )(?<!do not )(?<!not )(?<!didn't )(?<!don't want to )(?<!do not want to )(?:"
     f"forget (?:about )?{_IT}|never ?mind(?! (?:the|what|how|if|my|your))|(?:i've|i have|i) changed my mind|"
     f"scrap {_IT}|cancel {_IT}|call it off|"
     f"(?:don't|do not) want (?:to (?:do |book )?)?{_IT}? ?(?:any ?more|after all))(?!\\S)"

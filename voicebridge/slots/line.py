@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -65,9 +66,9 @@ class Line:
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """The place in the utterance of `text[start:end]`."""
-        inside = [word for word, at in zip(self.words, self.starts, strict=True)
-                  if at < end and at + len(word.text) > start]
-        return (inside[0].start, inside[-1].end) if inside else (0, 0)
+        first = max(bisect_right(self.starts, start) - 1, 0)
+        last = max(bisect_left(self.starts, end) - 1, first)
+        return (self.words[first].start, self.words[last].end) if self.words else (0, 0)
 
 
 def straight(text: str) -> str:

@@ -39,12 +39,17 @@ _PARTICLES: Final = frozenset(listed(
     "de da di del della der den van von la le el al bin ibn du dos das st o san y"
 ))
 _TOKEN: Final = re.compile(rf"{MASK}+|\d+|[^\W\d_]+(?:['.-]?[^\W\d_]+)*\.?")
+_HINT: Final = re.compile(
+    r"\bwith (?:an? |one |two )?(?:double |single )?(?:[a-z]|[a-z]'s)(?![\w'])(?: at the (?:end|beginning))?",
+    re.IGNORECASE,
+)
+"""What cannot be turned into letters for sure: "with double t"."""
 MAX_WORDS: Final = 5
 
 
 def find_names(text: str, asked: Asked, context: Context) -> list[Found]:
     """Names as heard. Unasked ones need "my name is" before them, or "this is" and a capital letter."""
-    text = straight(text)
+    text = _HINT.sub(lambda hint: " " * len(hint.group()), straight(text))
     lead = _last_lead(text, asked)
     if lead is None:
         return []

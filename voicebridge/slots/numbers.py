@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from voicebridge.conversation.form import Slot
-from voicebridge.slots.language import Asked, Context, Found
+from voicebridge.slots.language import MAX_FOUND, Asked, Context, Found
 from voicebridge.slots.line import Line, line
 from voicebridge.slots.terms import ask_words, stem
 
@@ -54,7 +54,7 @@ def _found(said: Line, asked: Asked) -> list[Found]:
 
 
 def _take(taken: list[tuple[int, int, int]], start: int, end: int, value: int) -> None:
-    if not any(start < other_end and end > other for other, other_end, _ in taken):
+    if len(taken) < MAX_FOUND and not any(start < other_end and end > other for other, other_end, _ in taken):
         taken.append((start, end, value))
 
 

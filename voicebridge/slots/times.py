@@ -8,7 +8,7 @@ from datetime import datetime, time, timedelta
 from typing import Final
 
 from voicebridge.conversation.form import Slot
-from voicebridge.slots.language import Asked, Context, Found
+from voicebridge.slots.language import MAX_FOUND, Asked, Context, Found
 from voicebridge.slots.line import Line, line
 from voicebridge.slots.saying import say_time
 
@@ -38,7 +38,7 @@ def _found(said: Line, asked: Asked, context: Context) -> list[Found]:
     taken = _relative(said.text, context.now)
     for pattern, read in (*_SURE, *(_ASKED if asked.lenient else ())):
         for match in pattern.finditer(said.text):
-            if any(match.start() < end and match.end() > start for start, end, _ in taken):
+            if len(taken) >= MAX_FOUND or any(match.start() < end and match.end() > start for start, end, _ in taken):
                 continue
             if (clock := read(match)) is not None and (that := _settled(clock, match, said.text, asked.slot)):
                 taken.append((match.start(), match.end(), that))

@@ -9,7 +9,7 @@ from typing import Final
 from rapidfuzz import fuzz
 
 from voicebridge.conversation.form import Answer, Form, Slot, SlotKind, SlotValue, Understood
-from voicebridge.slots.language import MASK, MAX_CHARS, Asked, Context, Found, Language
+from voicebridge.slots.language import MASK, MAX_CHARS, MAX_FOUND, NEAR, TEXT_CHARS, Asked, Context, Found, Language
 from voicebridge.slots.languages import language_of
 from voicebridge.slots.line import straight
 
@@ -42,8 +42,9 @@ def parse(
     """
     code = language.lower().replace("_", "-")
     context = Context(now, code, code in _MONTH_FIRST)
-    clean = straight(text)[:MAX_CHARS].replace(MASK, " ")
     slot = next((slot for slot in form.slots if slot.name == asked), None)
+    most = TEXT_CHARS if slot is not None and slot.kind == "text" else MAX_CHARS
+    clean = straight(text[:most]).replace(MASK, " ")
     return _Reading(form, slot, clean, context, language_of(code), known or {}).understood()
 
 
@@ -105,20 +106,23 @@ class _Reading:
 
     def _finds(self, slot: Slot, text: str, *, lenient: bool) -> list[Found]:
         reader = self.language.readers.get(slot.kind)
-        return reader(text, Asked(slot, lenient, self.known.get(slot.name)), self.context) if reader else []
+        found = reader(text, Asked(slot, lenient, self.known.get(slot.name)), self.context) if reader else []
+        return found[:MAX_FOUND]
 
     def _pick(self, found: list[Found]) -> Found | None:
         """The one that is meant: not what is taken back, and the later where it replaces the former."""
         kept = [
             each for each in found
-            if not self.language.dropped(self.said[: each.start])
-            and not self.language.dropped_after(self.said[each.end :])
+            if not self._is_dropped(each) and not self.language.dropped_after(self.said[each.end : each.end + NEAR])
         ]
         best = kept[0] if kept else None
         for each in kept[1:]:
-            if best is not None and self.language.repaired(self.said[best.end : each.start]):
+            if best is not None and self.language.repaired(self.said[best.end : each.start][-NEAR:]):
                 best = each
         return best
+
+    def _is_dropped(self, found: Found) -> bool:
+        return self.language.dropped(self.said[max(found.start - NEAR, 0) : found.start])
 
     def _take(self, slot: Slot, found: Found | None) -> None:
         if found is None:
@@ -166,7 +170,7 @@ class _Reading:
     def _share(self, slots: list[Slot]) -> None:
         """Several slots of one kind: as many values as slots, in order; one value where one slot is open or named."""
         found = self._finds(slots[0], self.text, lenient=False)
-        kept = [each for each in found if not self.language.dropped(self.said[: each.start])]
+        kept = [each for each in found if not self._is_dropped(each)]
         unfilled = [slot for slot in slots if slot.name not in self.known]
         for group in (unfilled, slots):
             if len(kept) == len(group) > 0 and (len(group) > 1 or len(unfilled) == 1):
@@ -201,7 +205,9 @@ class _Reading:
         fitting: list[tuple[Slot, Found]] = []
         for kind in _CORRECTED:
             for slot in self.form.slots:
-                if slot.kind != kind or (self.known and slot.name not in self.known) or (kind == "name" and fitting):
+                if slot.kind != kind or (self.known and slot.name not in self.known):
+                    continue
+                if fitting and kind in {"choice", "name"}:  # "the third" is a day rather than a place in a list
                     continue
                 found = self._pick(self._finds(slot, rest, lenient=True))
                 if found and not found.partial and (kind != "name" or self._sounds_like(slot, found)):
