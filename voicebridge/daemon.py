@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from voicebridge import plugins
+from voicebridge import plugins, slots
 from voicebridge.audio.clock import Ticker
 from voicebridge.call.admission import Admission, spec_for
 from voicebridge.call.matching import RuleMatcher
@@ -184,6 +184,7 @@ class Daemon:
         if not await self.engines.wait_ready(timeout_s=ready_timeout_s):
             late = ", ".join(name for name, ready in self.engines.states().items() if not ready)
             log.error("not ready after %.0f s: %s; calls are answered as far as the others can", ready_timeout_s, late)
+        await self._prepare_forms()
         self._progress("rendering prompts, embedding examples")
         for parts in self._parts.values():
             await parts.mouth.render()
@@ -205,6 +206,16 @@ class Daemon:
             outside=self.stasis,
             hold_music=self._hold_music,
         )
+
+    async def _prepare_forms(self) -> None:
+        """What the first answer to a form would wait for; and what of the forms cannot be understood."""
+        agents = [agent for agent in self.settings.agents.values() if agent.forms]
+        for language in {agent.language for agent in agents}:
+            await asyncio.to_thread(slots.warm, language)
+        for agent in agents:
+            for form in agent.forms:
+                for problem in slots.missing(form, agent.language):
+                    log.warning("agent=%s %s", agent.name, problem)
 
     def _load_prompts(self) -> None:
         for parts in self._parts.values():

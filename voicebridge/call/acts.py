@@ -77,8 +77,9 @@ class Acts:
             understood = Understood((value,)) if value is not None else Understood()
         else:
             understood = slots.parse(
-                form, wanted.asked, wanted.text, now=self._now(), language=self._agent.language
-            )
+                form, wanted.asked, wanted.text, now=self._now(), language=self._agent.language,
+                known={value.slot: value for value in wanted.known},
+            )  # fmt: skip
         self._tell(ev.Parsed(wanted.request, understood))
 
     def run(self, wanted: cmd.RunTool) -> None:

@@ -14,7 +14,7 @@ import math
 import time
 import wave
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voicebridge.audio.resample import resample_segment
@@ -25,6 +25,8 @@ from voicebridge.engines.base import EngineError, Speech, TtsEngine, Voice, Word
 log = logging.getLogger(__name__)
 
 RENDER_GIVE_UP_S = 20.0
+MAX_MOUTHS = 32
+"""Languages beside the agents' own, in all."""
 CACHE_FORMAT = 3
 """Part of every cache key: counts up when what is rendered changes (normalisation, trimming, marks)."""
 
@@ -120,6 +122,32 @@ class Mouth:
         voice = self._voice
         key = json.dumps([CACHE_FORMAT, self._engine.name, voice.name, voice.language, voice.speed, text])
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.wav"
+
+
+class Mouths:
+    """For calls that want another language than their agent's: a mouth a language, made when it is first wanted."""
+
+    def __init__(self, engine: TtsEngine, cache: Path) -> None:
+        self._engine, self._cache = engine, cache
+        self._made: dict[tuple[str, str], Mouth] = {}
+        self._loading: set[asyncio.Task[None]] = set()
+
+    def speaking(self, language: str, agent: AgentSpec, own: Mouth) -> Mouth:
+        """The agent's `own` where that speaks it, and where there are too many others."""
+        key = (agent.name, language)
+        if language == agent.language or (key not in self._made and len(self._made) >= MAX_MOUTHS):
+            return own
+        if key not in self._made:
+            self._made[key] = mouth = Mouth(self._engine, replace(agent, language=language), self._cache)
+            task = asyncio.get_running_loop().create_task(self._prepare(mouth))
+            self._loading.add(task)
+            task.add_done_callback(self._loading.discard)
+        return self._made[key]
+
+    async def _prepare(self, mouth: Mouth) -> None:
+        """Its fixed lines, while the first call has begun: until then they are made on demand."""
+        await asyncio.to_thread(mouth.load)
+        await mouth.render()
 
 
 def _original_marks(speech: Speech, original: object) -> tuple[tuple[int, int, int], ...]:

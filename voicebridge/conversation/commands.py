@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from voicebridge.conversation.form import SlotValue
 from voicebridge.conversation.toolspec import ToolSpec
 
 SegmentKind = Literal["greeting", "answer", "filler", "prompt", "trouble", "goodbye"]
@@ -70,6 +71,8 @@ class Parse:
     text: str
     keys: bool = False
     """`text` is what the caller keyed."""
+    known: tuple[SlotValue, ...] = ()
+    """What the form holds already: "no, four" at the confirmation corrects it."""
 
 
 @dataclass(frozen=True, slots=True)

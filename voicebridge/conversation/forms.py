@@ -43,7 +43,8 @@ class Forms(Acting):
     def _parse(self, reply: Reply, form: Form, asked: str, text: str, *, keys: bool = False) -> None:
         reply.source, reply.form = "form", form
         reply.parse = self._number()
-        self._do(Parse(reply.parse, form.name, asked, text, keys))
+        known = self._form.values if self._form is not None and self._form.form is form else ()
+        self._do(Parse(reply.parse, form.name, asked, text, keys, known))
 
     def _open_instead(self, reply: Reply, form: str) -> bool:
         made = self.agent.form(form) if form else None
