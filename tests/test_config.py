@@ -82,6 +82,10 @@ def test_the_agents_folder_may_stand_elsewhere(place):
         ("default_agent = 'nobody'", "1: default_agent", "none of the agents: demo, open"),
         ("\nagents_dir = 'gone'", "2: agents_dir", "there is no folder"),
         ("[listen]\naudiosocket = '0.0.0.0:9092'", "2: listen.audiosocket", "reachable from outside"),
+        ("[listen]\nfastagi = '4573'", "2: listen.fastagi", "write host:port"),
+        ("[listen]\nmax_calls = 3\nfastagi = '0.0.0.0:4573'", "3: listen.fastagi", "reachable from outside"),
+        ("[listen]\nadvertise = '192.0.2.1:9092'", "2: listen.advertise", "without a port"),
+        ("[listen]\nadvertise = 'a, b'", "2: listen.advertise", "is not a host"),
         ("a = 1\nb = [", "", "is not TOML"),
         ("a = 1\nb = = 2\nc = 3", "2: is not TOML", "Invalid value"),
     ],
@@ -149,6 +153,23 @@ def test_listening_beyond_loopback_needs_an_allow_list_of_the_owner_s_own(place,
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.9.9.9:9092", "[::1]:9092", "localhost:0"])
 def test_loopback_needs_none(place, address):
     assert load(written(place, f'[listen]\naudiosocket = "{address}"')).config.listen.audiosocket == address
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("", ("127.0.0.1", 4573)),
+        ("[listen]\naudiosocket = '[::1]:9999'", ("::1", 4573)),
+        ("[listen]\naudiosocket = '127.0.0.1:0'", ("127.0.0.1", 0)),
+        ("[listen]\nfastagi = '127.0.0.1:0'", ("127.0.0.1", 0)),
+        ("[listen]\nfastagi = 'localhost:4574'", ("localhost", 4574)),
+        ("[listen]\nfastagi = ''", None),
+        ("[listen]\nfastagi = '192.0.2.1:4573'\nallow = ['192.0.2.10/32']\nadvertise = 'voice.example'",
+         ("192.0.2.1", 4573)),
+    ],
+)
+def test_fastagi_goes_where_audiosocket_goes_unless_told_otherwise(place, text, address):
+    assert load(written(place, text)).config.listen.fastagi_address == address
 
 
 def test_addresses_are_split():

@@ -156,6 +156,15 @@ def test_a_taken_port_is_told(tmp_path):
     assert_told(done, "listen.audiosocket", str(port), "in use")
 
 
+@models
+def test_a_taken_fastagi_port_is_told(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        store = tmp_path / "store"
+        done = run("-c", config(tmp_path), "--listen", "127.0.0.1:0", "--fastagi", address, "--store", store)
+    assert_told(done, f"listen.fastagi = {address}", "in use")
+
+
 def folders_that_cannot_be_written(folder: Path) -> Sequence[Path]:
     (folder / "file").write_text("no folder")
     return [folder / "file" / "store", Path("/proc/voicebridge")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
 import math
 import time
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voicebridge.call.speech import Mouth, Rendered
+from voicebridge.call.speech import MAX_MOUTHS, Mouth, Mouths, Rendered
 from voicebridge.conversation.agent import AgentSpec, Lines, Rule
 from voicebridge.engines.base import EngineError, Speech, Voice, WordMark
 
@@ -111,8 +111,7 @@ async def test_another_voice_language_speed_or_text_is_another_file(engine, tmp_
 
 
 def of_greeting(folder: Path) -> Path:
-    (found,) = [file for file in (folder / "prompts").glob("*.json") if len(json.loads(file.read_text())) == 5]
-    return found.with_suffix(".wav")
+    return Mouth(Engine(), AGENT, folder)._file(AGENT.greeting)
 
 
 def truncate(wav: Path) -> None:
@@ -247,3 +246,30 @@ async def test_espeak_s_own_marks_lead_back_too(tmp_path):
     assert words(made) == ["It", "costs", "$1,400", "until", "5:30 p.m.,", "call", "555-1234", "now."]
     starts = [sample for _, _, sample in made.marks]
     assert starts == sorted(starts) and starts[-1] < len(made.pcm) // 2
+
+
+# ---- calls in another language than their agent's
+
+
+async def test_a_call_in_another_language_has_a_mouth_of_its_own_made_once(engine, tmp_path):
+    own = mouth(engine, tmp_path)
+    mouths = Mouths(engine, tmp_path)
+    assert mouths.speaking("en", AGENT, own) is own
+    german = mouths.speaking("de", AGENT, own)
+    assert mouths.speaking("de", AGENT, own) is german is not own
+    for _ in range(500):
+        if not german.missing:
+            break
+        await asyncio.sleep(0.01)
+    assert german.missing == []  # its lines are rendered while the first call begins
+    assert {voice.language for _, voice, _ in engine.asked} == {"de"}
+    assert german.cached(AGENT.greeting, RATE) is not None
+
+
+async def test_there_are_not_endless_many_mouths(engine, tmp_path):
+    own = mouth(engine, tmp_path)
+    engine.dead = True
+    mouths = Mouths(engine, tmp_path)
+    made = [mouths.speaking(f"x{number}", AGENT, own) for number in range(MAX_MOUTHS + 2)]
+    assert [one is own for one in made].count(True) == 2
+    assert mouths.speaking("x0", AGENT, own) is made[0]

@@ -54,3 +54,18 @@ def test_an_unknown_agent_is_answered_with_those_there_are(capsys: pytest.Captur
         overridden(load(None), "nobody", None, None, None)
     assert exit_.value.code == 2
     assert "there are: demo, open" in capsys.readouterr().err
+
+
+def test_fastagi_is_moved_or_switched_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def after(address: str) -> tuple[str, int] | None:
+        return overridden(pbx_only(tmp_path), None, None, None, None, None, address).config.listen.fastagi_address
+
+    assert after("127.0.0.1:4999") == ("127.0.0.1", 4999)
+    assert after("") is None
+    for bad in ("4573", "127.0.0.1:x"):
+        with pytest.raises(SystemExit):
+            after(bad)
+        assert "--fastagi" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        overridden(load(None), None, None, None, None, None, "0.0.0.0:4573")
+    assert "reachable from outside" in capsys.readouterr().err

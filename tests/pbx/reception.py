@@ -106,7 +106,7 @@ async def reception(*, max_calls: int = 5, bare: bool = False) -> AsyncIterator[
     agi = FastAgiServer("127.0.0.1", 0, scripts(house, lambda: addresses), allow=LOOPBACK)
     await agi.start()
     house.server = agi
-    addresses = Addresses("127.0.0.1", advertise="", media_port=media.port, agi_port=agi.port)
+    addresses = Addresses(("127.0.0.1", media.port), ("127.0.0.1", agi.port), advertise="")
     house.agi, house.media = f"127.0.0.1:{agi.port}", f"127.0.0.1:{media.port}"
     house.ticker.start()
     try:

@@ -82,7 +82,7 @@ async def listening(given: dict[str, Script], **options: object) -> AsyncIterato
 
 @contextlib.asynccontextmanager
 async def serving(desk: Desk, **options: object) -> AsyncIterator[FastAgiServer]:
-    addresses = Addresses("0.0.0.0", advertise="", media_port=9092, agi_port=4573)  # noqa: S104 - nothing is bound
+    addresses = Addresses(("0.0.0.0", 9092), ("0.0.0.0", 4573), advertise="")  # noqa: S104 - nothing is bound
     async with listening(scripts(desk, lambda: addresses), **options) as server:
         yield server
 
@@ -164,9 +164,14 @@ async def test_an_outcome_without_a_call_sets_nothing():
     ],
 )
 def test_the_pbx_is_told_an_address_that_it_can_reach(host: str, advertise: str, own: str, media: str):
-    addresses = Addresses(host, advertise=advertise, media_port=9092, agi_port=4573)
+    addresses = Addresses((host, 9092), (host, 4573), advertise=advertise)
     assert addresses.media(own) == media
     assert addresses.node(own) == media.replace(":9092", ":4573")
+
+
+def test_audio_and_questions_may_have_addresses_of_their_own():
+    addresses = Addresses(("192.0.2.7", 9092), ("127.0.0.1", 4573), advertise="")
+    assert (addresses.media("127.0.0.1"), addresses.node("127.0.0.1")) == ("192.0.2.7:9092", "127.0.0.1:4573")
 
 
 # ---- peers that are no Asterisk, or a bad one

@@ -40,6 +40,7 @@ def settings_or_exit(path: Path | None) -> Settings:
 @config_option
 @click.option("--agent", help="The agent that answers, whatever the configuration says.")
 @click.option("--listen", metavar="HOST:PORT", help="Where AudioSocket connections are taken.")
+@click.option("--fastagi", metavar="HOST:PORT", help='Where Asterisk asks before and after calls; "" switches it off.')
 @click.option("--store", type=click.Path(path_type=Path, file_okay=False), help="Folder where calls are kept.")
 @click.option("--drain", type=click.FloatRange(min=0), default=0.0, help="Seconds that calls may go on at shutdown.")
 @click.option("--record/--no-record", default=None, help="Keep a stereo WAV a call (caller left, agent right).")
@@ -54,6 +55,7 @@ def run(
     path: Path | None,
     agent: str | None,
     listen: str | None,
+    fastagi: str | None,
     store: Path | None,
     drain: float,
     record: bool | None,
@@ -61,7 +63,7 @@ def run(
     watched: bool,
 ) -> None:
     """Serve calls until SIGTERM or Ctrl-C."""
-    settings = overridden(settings_or_exit(path), agent, listen, record, event_log, store)
+    settings = overridden(settings_or_exit(path), agent, listen, record, event_log, store, fastagi)
     try:
         if watched:
             become_parent(sys.argv[1:], settings)
@@ -101,6 +103,7 @@ def overridden(
     record: bool | None,
     event_log: bool | None,
     store: Path | None = None,
+    fastagi: str | None = None,
 ) -> Settings:
     """The settings with what the command line says."""
     config = settings.config
@@ -110,21 +113,27 @@ def overridden(
             click.echo(f"voicebridge: no agent {agent!r}; there are: {known}", err=True)
             sys.exit(2)
         config = config.model_copy(update={"default_agent": agent})
-    if listen is not None:
-        given = "allow" in config.listen.model_fields_set
-        try:
-            changed = type(config.listen)(**{**config.listen.model_dump(), "audiosocket": listen})
-            changed.check_exposure(given)
-        except (ValueError, ConfigError) as error:
-            click.echo(f"voicebridge: --listen: {error}", err=True)
-            sys.exit(2)
-        if is_loopback(split_address(listen)[0]):  # nobody else can reach it, and this machine may
-            changed = changed.model_copy(update={"allow": (*changed.allow, *Listen().allow)})
-        config = config.model_copy(update={"listen": changed})
+    given = "allow" in config.listen.model_fields_set
+    for option, key, address in (("--listen", "audiosocket", listen), ("--fastagi", "fastagi", fastagi)):
+        if address is not None:
+            config = config.model_copy(update={"listen": listening(config.listen, option, key, address, given)})
     wanted = {"record_audio": record, "event_log": event_log, "dir": store}
     changes = {name: value for name, value in wanted.items() if value is not None}
     config = config.model_copy(update={"store": config.store.model_copy(update=changes)})
     return settings.model_copy(update={"config": config})
+
+
+def listening(before: Listen, option: str, key: str, address: str, given: bool) -> Listen:
+    """With another address; exits where that cannot be. `given`: whether the allow-list is the owner's own."""
+    try:
+        changed = Listen(**{**before.model_dump(), key: address})
+        changed.check_exposure(given)
+    except (ValueError, ConfigError) as error:
+        click.echo(f"voicebridge: {option}: {error}", err=True)
+        sys.exit(2)
+    if address and is_loopback(split_address(address)[0]):  # nobody else can reach it, and this machine may
+        changed = changed.model_copy(update={"allow": (*changed.allow, *Listen().allow)})
+    return changed
 
 
 async def _serve(settings: Settings, drain: float) -> None:

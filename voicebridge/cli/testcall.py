@@ -69,7 +69,7 @@ def running_daemon(config: Path | None = None, options: Sequence[str] = ()) -> I
         store, log = Path(folder) / "store", Path(folder) / "daemon.log"
         argv = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), "0"]  # it ends when we are killed
         argv += [sys.executable, "-m", "voicebridge", "run", "--no-parent"]
-        argv += ["--listen", f"127.0.0.1:{port}", "--store", str(store), *options]
+        argv += ["--listen", f"127.0.0.1:{port}", "--fastagi", "", "--store", str(store), *options]
         if config is not None:
             argv += ["--config", str(config)]
         with log.open("wb") as sink:

@@ -175,17 +175,24 @@ async def _closed(writer: asyncio.StreamWriter) -> None:
 
 
 class Addresses:
-    """What is told to the PBX: where to bring the audio (VB_MEDIA) and where to ask for the outcome (VB_NODE)."""
+    """What is told to the PBX: where to bring the audio (VB_MEDIA) and where to ask for the outcome (VB_NODE).
 
-    def __init__(self, host: str, *, advertise: str, media_port: int, agi_port: int) -> None:
-        self._host = advertise or ("" if host in WILDCARDS else host)
-        self._media_port, self._agi_port = media_port, agi_port
+    `media` and `agi` are what is listened on; `advertise` is the host by which PBXs reach us, "" where that is the
+    same, or for a wildcard the address by which this PBX came (`own_host`).
+    """
+
+    def __init__(self, media: tuple[str, int], agi: tuple[str, int], *, advertise: str) -> None:
+        self._media, self._agi, self._advertise = media, agi, advertise
 
     def media(self, own_host: str) -> str:
-        return _joined(self._host or own_host, self._media_port)
+        return self._told(self._media, own_host)
 
     def node(self, own_host: str) -> str:
-        return _joined(self._host or own_host, self._agi_port)
+        return self._told(self._agi, own_host)
+
+    def _told(self, listening: tuple[str, int], own_host: str) -> str:
+        host, port = listening
+        return _joined(self._advertise or (own_host if host in WILDCARDS else host), port)
 
 
 def _joined(host: str, port: int) -> str:
