@@ -122,6 +122,13 @@ async def test_the_administrator_may_want_him_back_elsewhere(asterisk: Asterisk,
         assert (await steps_of(asterisk, caller.id))["there"] == "HANGUP"
 
 
+async def test_a_place_that_there_is_not_costs_nobody_his_call(asterisk: Asterisk, dial: Dial):
+    async with node(access(asterisk)) as here:
+        caller = await dial(NOBODY, "astray")
+        (await here.call()).leg.hang_up()
+        assert (await steps_of(asterisk, caller.id))["back"] == "HANGUP"
+
+
 async def test_who_is_refused_is_at_the_fallback_at_once(asterisk: Asterisk, dial: Dial):
     async with node(access(asterisk), Desk(refuses=Refused("BUSY"))):
         caller = await dial(NOBODY, "stasis")

@@ -183,6 +183,16 @@ async def test_a_telephone_that_does_not_exist_has_failed(stage: Stage):
     assert await stage.stays_with_the_agent()
 
 
+async def test_without_its_dialplan_nobody_is_called(asterisk: Asterisk, stage: Stage):
+    await asyncio.to_thread(asterisk.cli, "dialplan remove context voicebridge-warm")
+    try:
+        stage.call("PJSIP/sipp/sip:human@127.0.0.1:9")
+        assert await stage.outcome() == ["failed"]
+        assert await stage.stays_with_the_agent()
+    finally:
+        await asyncio.to_thread(asterisk.cli, "dialplan reload")
+
+
 async def test_an_extension_is_called_through_the_dialplan(asterisk: Asterisk, stage: Stage, tmp_path: Path):
     async with Callee(tmp_path, asterisk.sip_port) as human:
         stage.call(f"Local/{human.port}@humans")
