@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from tests.scenario.desk import played
+from tests.scenario.desk import AGENT, played
 
 WHOLE = """
   - name: whole
@@ -245,3 +245,16 @@ def test_a_recording_without_words_is_skipped(tmp_path):
 """)
     assert [result.status for result in results] == ["skipped", "passed"]
     assert "step 1 is a recording whose words nobody tells" in results[0].reason
+
+
+def test_what_a_late_transcript_says_counts_as_if_it_had_been_in_time(tmp_path):
+    """The endpoint has passed when the words come: a goodbye still ends the call, and misses still add up."""
+    results = played(tmp_path, """
+  - {name: goodbye, delays: {stt: 0.6}, steps: [{caller: bye bye, expect: {says: goodbye, ends: hangup}}]}
+  - name: not understood
+    delays: {stt: 0.6}
+    steps:
+      - {caller: qwerty asdf, expect: {says: don't know}}
+      - {caller: yxcv bnm, expect: {says: put you through, hand_off: sales}}
+""", agent=AGENT.replace("misunderstandings = 9", "misunderstandings = 2"))
+    assert [(result.call.name, result.failures) for result in results] == [("goodbye", ()), ("not understood", ())]

@@ -120,6 +120,7 @@ class Forms(Acting):
             if rule.action == "say":
                 self._answer_with(reply, again(filling, confirm=confirm, lines=lines))
             self._settle(reply)
+        self._reckon(reply)
         self._give_ready()
 
     def _digression(self, reply: Reply, said: Understood) -> Rule | None:

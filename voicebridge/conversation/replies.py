@@ -59,6 +59,7 @@ class Replies(Speaking):
             self._answer_unknown(reply)
         else:
             self._answer_by_rule(reply, rule)
+        self._reckon(reply)
         self._give_ready()
 
     def _tools_for_model(self, reply: Reply) -> tuple[ToolSpec, ...]:
@@ -186,17 +187,23 @@ class Replies(Speaking):
         self.history.exchange(reply.turn).caller = reply.caller_text
         self._answered = self._with_what_went_before(reply.caller_text)
         self._goes_on = False
+        self._reckon(reply)
+        if self._agent is Agent.IDLE:
+            self._move(Move.COMMIT)
+            self._start_waiting()
+        self._committed(reply)
+        self._give_ready()
+
+    def _reckon(self, reply: Reply) -> None:
+        """What an answer means for the call, once the turn is ours and the answer known: whichever comes last."""
+        if not reply.committed or reply.match is not None:
+            return
         if reply.rule is not None and reply.rule.action in ("end_call", "fallback"):
             outcome = "hangup" if reply.rule.action == "end_call" else "fallback"
             self._ending = EndCall("hangup" if outcome == "hangup" else "fallback", f"rule_{reply.rule.name}")
         elif reply.ends is not None:
             self._ending = reply.ends
         self._misunderstood = self._misunderstood + 1 if reply.lost else 0
-        if self._agent is Agent.IDLE:
-            self._move(Move.COMMIT)
-            self._start_waiting()
-        self._committed(reply)
-        self._give_ready()
 
     def _committed(self, reply: Reply) -> None:
         """The reply does what it does besides speaking. `acting` and `forms` know."""

@@ -18,8 +18,10 @@ from voicebridge.scenario.observation import Mark, Span
 KEY_EVERY_S = 0.25
 QUIET_S = 0.35
 """So long after its last word an agent that is known to be at rest has been heard to the end."""
-LONG_QUIET_S = 1.7
-"""An agent of which nothing else is known is at rest after so long without a word: longer than any filler lets wait."""
+LONG_QUIET_S = 3.0
+"""An agent of which nothing else is known is at rest after so long without a word: longer than fillers let wait."""
+PAUSE_S = 1.0
+"""No voice makes a longer pause in the middle of an answer."""
 SPEAK_LIMIT_S = 20.0
 REST_LIMIT_S = 120.0
 
@@ -104,7 +106,7 @@ class Telephone(Phone):
 
         if not await self._wait_until(long_enough, limit_s=SPEAK_LIMIT_S + seconds) and not self.over:
             raise Stuck("the agent did not speak: there was nothing to interrupt")
-        if not self.over and self._quiet_for(LONG_QUIET_S):
+        if not self.over and self._quiet_for(PAUSE_S):
             raise Stuck(f"the agent had finished before {seconds:g} s: there was nothing to interrupt")
 
     async def say(self, number: int, step: Step) -> float:
