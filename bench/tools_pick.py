@@ -122,8 +122,10 @@ async def _all(options: dict[str, Any]) -> tuple[list[Answer], list[float]]:
         await with_tools.warm(system)
         await without.warm(system)
         wishes = [*WISHES, *(("", wish) for wish in SMALL_TALK)]
-        answers = [await _ask(with_tools, wish, wanted, TOOLS) for wanted, wish in wishes]
-        plain = [(await _ask(without, wish, "", ())).first_ms for _, wish in wishes]
+        answers, plain = [], []
+        for wanted, wish in wishes:  # by turns: whatever else the machine does hits both alike
+            answers.append(await _ask(with_tools, wish, wanted, TOOLS))
+            plain.append((await _ask(without, wish, "", ())).first_ms)
         return answers, plain
     finally:
         await engine.stop()
