@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.pbx import corpus
-from tests.pbx.asterisk import Asterisk
+from tests.pbx.asterisk import RATE, Asterisk
 from tests.pbx.caller import Caller
 from tests.pbx.conftest import Dial
 from tests.pbx.daemon import READY_S, SPEECH_ONLY, VoiceDaemon
@@ -34,17 +34,37 @@ dtmf = "9"
 action = "end_call"
 say = ["Goodbye then."]
 """
+ARI = """
+[ari]
+url = "http://127.0.0.1:{port}/ari"
+user = "bench"
+password = "{secret}"
+"""
 FROZEN_LIMIT_S = 15.0
 KILLED_LIMIT_S = 5.0
 SERVED_LIMIT_S = 5.0
 
 
 @pytest.fixture
-def watched(models: None, tmp_path: Path) -> Iterator[VoiceDaemon]:
-    """An agent with ears and a mouth, below a parent."""
-    (tmp_path / "daemon" / "agents").mkdir(parents=True)
-    (tmp_path / "daemon" / "agents" / "desk.toml").write_text(AGENT)
-    with VoiceDaemon(tmp_path / "daemon", agent="desk", engines=SPEECH_ONLY) as running:
+def agents(models: None, tmp_path: Path) -> Path:
+    """The folder of a daemon with an agent that has ears and a mouth."""
+    folder = tmp_path / "daemon"
+    (folder / "agents").mkdir(parents=True)
+    (folder / "agents" / "desk.toml").write_text(AGENT)
+    return folder
+
+
+@pytest.fixture
+def watched(agents: Path) -> Iterator[VoiceDaemon]:
+    with VoiceDaemon(agents, agent="desk", engines=SPEECH_ONLY) as running:
+        yield running
+
+
+@pytest.fixture
+def on_ari(agents: Path, asterisk: Asterisk) -> Iterator[VoiceDaemon]:
+    """One that also takes calls over ARI."""
+    login = ARI.format(port=asterisk.ari_port, secret=asterisk.secret)
+    with VoiceDaemon(agents, agent="desk", engines=SPEECH_ONLY + login) as running:
         yield running
 
 
@@ -53,11 +73,18 @@ async def assert_at_the_fallback(
 ) -> None:
     """From `since` on the caller heard nothing but the fallback, which began within the limit."""
     assert await caller.until_ended(limit_s=limit_s + fallback.seconds + 10)
-    assert dict(asterisk.steps(caller.id))["done"] == "SUCCESS"
-    assert likeness(caller.heard_after(since), fallback.pcm()) > 0.9
     began = caller.now - fallback.seconds - since  # Asterisk hangs up when it has been played
+    heard = caller.heard_after(since)
+    assert likeness(heard, fallback.pcm()) > 0.9, f"{parts_heard(heard, fallback.pcm())} {asterisk.steps(caller.id)}"
+    assert await asyncio.to_thread(asterisk.wait_for, caller.id, "done") == "SUCCESS"
     assert began < limit_s
     print(f"the fallback is heard {began:.2f} s after it happened")
+
+
+def parts_heard(heard: bytes, prompt: bytes) -> list[float]:
+    """How alike each quarter second of the prompt is to anything heard: what is missing, where it is not all there."""
+    size = RATE // 2
+    return [round(likeness(heard, prompt[at : at + size]), 2) for at in range(0, len(prompt) - size, size)]
 
 
 async def assert_served_by_the_next(daemon: VoiceDaemon, dial: Dial, *, life: int) -> None:
@@ -128,6 +155,34 @@ async def test_a_killed_daemon_gives_its_caller_to_the_fallback_and_the_next_one
     assert "killed by SIGKILL" in watched.output()
     await assert_served_by_the_next(watched, dial, life=1)
     assert time.monotonic() - began < READY_S
+
+
+# ---- callers in ARI, whom Asterisk does not let go by itself
+
+
+@pytest.mark.parametrize(
+    ("number", "limit_s"),
+    [
+        pytest.param(signal.SIGKILL, KILLED_LIMIT_S, id="killed"),
+        pytest.param(signal.SIGSTOP, FROZEN_LIMIT_S, id="frozen"),
+    ],
+)
+async def test_callers_in_ari_are_at_the_fallback_though_the_daemon_cannot_start_again(
+    asterisk: Asterisk, on_ari: VoiceDaemon, agents: Path, dial: Dial, fallback: corpus.Prompt,
+    number: signal.Signals, limit_s: float,
+):  # fmt: skip
+    caller = await dial(on_ari.media, "ari")
+    assert await caller.until_quiet()
+    settings = agents / "voicebridge.toml"
+    good = settings.read_text()
+    settings.write_text("spoilt [")
+    lost = caller.now
+    os.kill(on_ari.pid, number)
+    await assert_at_the_fallback(asterisk, caller, fallback, since=lost, limit_s=limit_s)
+    assert dict(asterisk.steps(caller.id))["reason"] == "daemon_lost"
+    await until_logged(on_ari, "exit code 2; starting it again")
+    settings.write_text(good)
+    await assert_served_by_the_next(on_ari, dial, life=1)
 
 
 # ---- an Asterisk that goes and comes

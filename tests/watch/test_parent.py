@@ -324,6 +324,15 @@ def test_orphans_are_swept_while_no_daemon_is_ready_and_not_when_one_is(watched,
     assert swept(file) == at_rest
 
 
+def test_orphans_do_not_wait_for_the_pause_before_the_next_start(watched, tmp_path):
+    file = tmp_path / "swept"
+    limits = {**QUICK, "first_pause": 60.0, "longest_pause": 60.0}
+    one = watched("serve:0.5,exit:3", sweep=SWEEP.format(file=str(file), pause=0.05), limits=limits)
+    one.until_said("starting it again in 60.0 s")
+    before = swept(file)
+    one.until(lambda: swept(file) > before)
+
+
 def test_a_sweep_that_hangs_holds_up_nobody(watched, tmp_path):
     one = watched("start:0.1,exit:3", "start:0.1,serve", sweep="import time; time.sleep(3600)")
     one.until_said("ready after")

@@ -176,6 +176,7 @@ class Watcher:
                 code = self._live()
                 if code is not None:
                     return code
+                self._sweeper.start()  # before the pause, which can be longer than callers may wait
                 self._rest()
                 if self._asked_to_end:
                     return 0
