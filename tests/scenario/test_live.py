@@ -113,7 +113,7 @@ def test_calls_of_the_demo_pass_live():
 
 
 @pytest.mark.timeout(150)
-def test_a_daemon_elsewhere_is_called_as_it_is(tmp_path):
+def test_a_daemon_elsewhere_is_called_as_it_is(tmp_path, monkeypatch):
     shutil.copy(DEMO / "demo" / "4.wav", tmp_path)
     path = tmp_path / "demo.test.yaml"
     path.write_text("""
@@ -131,5 +131,10 @@ calls:
         passed, skipped = uvloop.run(gathered(live.remote([suite], "127.0.0.1", port, store)))
         assert passed.failures == ()
         assert skipped.reason == "a daemon elsewhere cannot be told: variables"
+        path.write_text("agent: open\ncalls: [{name: a, steps: [{hang_up: true, meanwhile: true, after: 0.3}]}]\n")
+        brief = open_suite(path, base())
+        with pytest.raises(LiveError, match=r"the daemon answers as agent 'demo': start it with --agent open"):
+            uvloop.run(gathered(live.remote([brief], "127.0.0.1", port, store)))
+        monkeypatch.setattr(live, "LOG_S", 0.3)
         with pytest.raises(LiveError, match=r"no event log of the call .* --event-log"):
-            uvloop.run(gathered(live.remote([suite], "127.0.0.1", port, tmp_path)))
+            uvloop.run(gathered(live.remote([brief], "127.0.0.1", port, tmp_path)))
