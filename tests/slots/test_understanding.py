@@ -179,9 +179,8 @@ def test_no_text_raises(text, asked, held):
 
 WORDS = st.sampled_from(
     "no yes Friday the third of December at half past two quarter to nine four oh seven double plus my name is Anna "
-
-    "S M I T H dot at com not sorry make it cancel that second one hundred thousand and for to 5550142 3:30 p.m. , . 99 12/13 last "
-    "week in on a day after before next month 2nd \x00 # % ' - + @ ½ ² ٣ İ ß".split()
+    "S M I T H dot at com not sorry make it cancel that second one hundred thousand and for to 5550142 3:30 p.m. , . "
+    "99 12/13 last week in on a day after before next month 2nd \x00 # % ' - + @ ½ ² ٣ İ ß".split()
 )
 ANY = Form("any", "t",
     tuple(Slot(kind, kind, ("How many bikes?",), choices=(Choice("one"), Choice("x 2 y"))) for kind in (

@@ -62,18 +62,20 @@ _YES: Final = phrases(
     "let's (?:do|go)(?: it| that| for it| with that)?",
     "i (?:do|am|did|have|would|will|can|could|agree|guess|suppose|reckon|confirm|accept)$",
     "i (?:do|think|guess|suppose|believe|hope|reckon) so|i (?:agree|confirm|accept)(?: that| it| to that| with that)?",
-    "(?:i'd|i would|we'd) (?:love|like|be happy|be glad|appreciate) (?:to|that|it)",
+    "(?:i'd|i would|we'd) (?:love|like|be happy|be glad|appreciate) (?:to|that|it)$",
     "(?:that's|that is|it's|it is|you're|you are|this is|everything is|everything's|all|that was|sounds|looks|seems|is)"
     f"(?: all| quite| absolutely| perfectly| very| just| exactly)? (?:{_RIGHT}|sure|good to go|in order|"
     f"accurate|fine by me)",
     "i'm (?:sure|fine with that|happy with that|okay with that|good with that|good)|exactly right",
-    "that (?:works|would be|will|will do|suits|is right|does it|does|sounds|looks)"
+    "that (?:works|will|will do|suits|is right|does it|does|sounds|looks)"
     f"(?: (?:{_RIGHT}|nice|for me))*",
     "(?:that'd|that'll|it'd|it would|that would) be (?:great|fine|lovely|good|perfect|nice|wonderful|okay|"
     "ideal|helpful)",
     "that'll do|works for me|(?:fine|okay|good|cool) (?:by|with|for) me|suits me|good idea|what i (?:want|wanted|said)",
-    "(?:it|that|he|she|they|we|you)(?: really| certainly)? (?:is|are|does|do|was|did|has|have|can|will|would|should)$",
-    "(?:book|send|confirm|change|make|take|schedule|order|reserve|place|submit|proceed|continue|carry on)"
+    "^(?:(?:well|oh|yes|i think|i believe) )?(?:it|that|he|she|they|we|you)(?: really| certainly)? "
+    "(?:is|are|does|do|was|did|has|have|can|will|would|should)$",
+    "^(?:(?:please|just|and|then|so|well) )*(?:book|send|confirm|change|make|take|schedule|order|reserve|"
+    "place|submit|proceed|continue|carry on)"
     "(?: (?:it|that|with it|on|the booking|the order|the appointment))?(?: please)?$",
     "you (?:got it|got that right|have got it|are right)|you (?:may|can)$|as you (?:say|wish|like)",
     "(?:yes|yeah|yep|sure|absolutely|definitely|certainly|okay|of course|right|indeed|correct|exactly)",

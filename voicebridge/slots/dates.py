@@ -71,14 +71,17 @@ def _found(said: Line, asked: Asked, context: Context, *, only_bare: bool = Fals
     """None where nothing looks like a date; one that cannot be (the 31st of February) is found and left out."""
     today, past = context.now.date(), asked.slot.past
     taken: list[tuple[int, int, date | None]] = []
-    patterns = _ASKED if only_bare else [*(_BORN if past else ()), *_SURE, *(_ASKED if asked.lenient else ())]
+    patterns = [] if only_bare else [*(_BORN if past else ()), *_SURE]
     for pattern, reckon in patterns:
         for match in pattern.finditer(said.text):
             if len(taken) >= MAX_FOUND or any(match.start() < end and match.end() > start for start, end, _ in taken):
                 continue
             that = _numeric(match, context) if reckon is None else _reckoned(reckon, match, today, past)
             taken.append((match.start(), match.end(), that))
-    taken += _relative(said, asked) if not taken else []
+    taken = taken or _relative(said, asked)
+    for pattern, reckon in _ASKED if asked.lenient else ():
+        taken = taken or [(match.start(), match.end(), _reckoned(reckon, match, today, past))
+                          for match in pattern.finditer(said.text) if reckon]
     out = []
     for start, end, found in sorted(taken, key=lambda each: each[0]):
         start, that = _shifted(said.text, start, found)
@@ -209,6 +212,11 @@ def _after_next(match: re.Match[str], today: date, _: bool) -> date:
     return calendar.coming(today, _weekday(match)) + timedelta(weeks=1)
 
 
+def _nth_coming(match: re.Match[str], today: date, _: bool) -> date:
+    """"Two Fridays from now"."""
+    return calendar.coming(today, _weekday(match)) + timedelta(weeks=_count(match) - 1)
+
+
 def _in_weeks(match: re.Match[str], today: date, _: bool) -> date:
     return calendar.in_week(today, _weekday(match), _count(match) * (2 if "fortnight" in match.group() else 1))
 
@@ -237,13 +245,16 @@ def _number(match: re.Match[str], today: date, past: bool) -> date | None:
 
 
 def _numeric(match: re.Match[str], context: Context) -> date | None:
-    """3/4, 3/4/2027, 3.4.2027 and 2027-04-03."""
-    parts = [int(part) for part in re.split(r"\D", match.group())]
+    """3/4, 3/4/2027, 3.4.2027, 2027-04-03 and, of birthdays, "oh three oh four nineteen ninety"."""
     today = context.now.date()
+    if "y" in match.groupdict():
+        parts = [int(match["a"]), int(match["b"]), _year(match, today) or 0]
+    else:
+        parts = [int(part) for part in re.split(r"\D", match.group())]
     if "-" in match.group():
         return calendar.day(*parts)
     first, second = parts[:2]
-    month_first = "/" in match.group() and (second > 12 or (context.month_first and first <= 12))
+    month_first = "." not in match.group() and (second > 12 or (context.month_first and first <= 12))
     month, number = (first, second) if month_first else (second, first)
     year = parts[2] if len(parts) > 2 else None
     if year is not None and year < 100:
@@ -255,7 +266,7 @@ def _shifted(text: str, start: int, that: date | None) -> tuple[int, date | None
     """"The day after Christmas"."""
     if that is None or (match := _SHIFT.search(text[:start])) is None:
         return start, that
-    days = (7 if match["unit"] == "week" else 1) * (-1 if match["way"] == "before" else 1)
+    days = (7 if match["unit"] == "week" else 1) * (-1 if match["way"] == "before" else 1) * int(match["n"] or 1)
     try:
         return match.start(), that + timedelta(days=days)
     except OverflowError:
@@ -275,7 +286,7 @@ def _relative(said: Line, asked: Asked) -> list[tuple[int, int, date | None]]:
         return []
 
 
-_SHIFT: Final = re.compile(r"(?:the )?\b(?P<unit>day|week) (?P<way>after|before) (?:the )?$")
+_SHIFT: Final = re.compile(r"(?:the )?\b(?:(?P<n>\d{1,2}) )?(?P<unit>day|week)s? (?P<way>after|before) (?:the )?$")
 _LATER: Final = re.compile(
     r"\b(?:(?P<n>a|\d{1,2}) )?(?:day|week)s? (?:later|earlier|sooner|before|after)\b"
     r"|\bthe (?:next|following|previous) (?:day|week)\b"
@@ -288,9 +299,12 @@ def _rules(*rules: tuple[str, Reckon | None]) -> _Rules:
 
 
 _BORN: Final = _rules(
+    (rf"{_YEAR} {_THE}{_DAY} (?:of )?{_MON}", _day_of_month),
+    (rf"{_YEAR} {_MON} {_THE}{_DAY}", _day_of_month),
     (rf"{_THE}{_DAY} (?:day )?(?:of )?{_MON}(?: in)? {_SHORT_YEAR}", _day_of_month),
     (rf"(?<!of )(?<!\d ){_MON} {_THE}{_DAY}(?: in)? {_SHORT_YEAR}", _day_of_month),
     (rf"{_THE}#(?P<d>\d{{1,2}}) (?:of )?{_THE}#(?P<m>1[0-2]|[1-9]) {_SHORT_YEAR}", _numbered),
+    (rf"(?:oh )?(?P<a>\d{{1,2}}) (?:oh )?(?P<b>\d{{1,2}}) {_YEAR}", None),
 )
 _SURE: Final = _rules(
     (r"(?:\d{4}-\d{1,2}-\d{1,2}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|\d{1,2}\.\d{1,2}\.\d{2,4})", None),
@@ -299,6 +313,7 @@ _SURE: Final = _rules(
     (rf"{_THE}(?P<nth>#[1-5]|last) {_WD} (?:of|in) (?:{_MON}|next month|this month|the month)", _nth),
     (rf"{_WD_BEFORE}{_THE}{_DAY} (?:day )?(?:of )?{_MON}(?:(?: in)? {_YEAR})?", _day_of_month),
     (rf"{_WD_BEFORE}{_MON} {_THE}{_DAY}(?:(?: in)? {_YEAR})?", _day_of_month),
+    (rf"{_THE}{_DAY} of the month", _number),
     (rf"{_WD_BEFORE}{_THE}{_DAY} of (?P<which>next|this|the|last) month", _relative_month),
     (rf"(?P<which>next|this) month (?:on )?{_THE}(?P<d>#\d{{1,2}})", _relative_month),
     (rf"{_THE}#(?P<d>\d{{1,2}}) (?:of )?{_THE}#(?P<m>1[0-2]|[1-9])(?: {_YEAR})?", _numbered),
@@ -307,6 +322,11 @@ _SURE: Final = _rules(
     (rf"{_THE}week after next (?:on )?{_WD}", _week(2)),
     (rf"next week(?:'s)? (?:on )?{_WD}", _week(1)),
     (rf"this week(?:'s)? (?:on )?{_WD}", _week(0)),
+    (rf"last week(?:'s)? (?:on )?{_WD}", _week(-1)),
+    (rf"{_THE}{_WD} (?:of |in )?last week", _week(-1)),
+    (rf"{_N} {_WD} from now", _nth_coming),
+    (rf"not (?:this |on )?{_WD} (?:but )?(?:the )?next(?: 1)?", _after_next),
+    (r"not tomorrow (?:but )?the day after", _days(2)),
     (rf"{_THE}{_WD} (?:of |in )?{_THE}week after next", _week(2)),
     (rf"{_THE}{_WD} (?:of |in )?(?:next week|{_THE}following week|{_THE}week after)", _week(1)),
     (rf"{_THE}{_WD} (?:of |in )?this week", _week(0)),
@@ -326,7 +346,7 @@ _SURE: Final = _rules(
     (r"(?:today|tonight|this (?:morning|afternoon|evening)|later today|right now)", _days(0)),
     (r"yesterday|last night", _days(-1)),
     (_WD, _bare),
-    (rf"(?:on|for|by|from|until|since) the #?(?P<d>\d{{1,2}})(?! \d){_END}", _number),
+    (rf"(?:on|for|by|from|until|till|to|since) the #?(?P<d>\d{{1,2}})(?! \d){_END}", _number),
 )
 _ASKED: Final = _rules(
     (r"(?<!a )(?<!1 )(?:the )?#(?P<d>\d{1,2})(?! 1\b)", _number),

@@ -30,7 +30,9 @@ _LEADS: Final = frozenset(listed(
     "and i'm you can that as lowercase"
 )) | HESITATIONS
 _GLUED: Final = re.compile(r"^(\w+)at(gmail|yahoo|hotmail|outlook|icloud|aol|gmx|proton|live|web)$")
-_SKIPPED: Final = HESITATIONS | {"lowercase", "lower", "case", "all", "word", "capital", "letter", "comma", "space"}
+_SKIPPED: Final = HESITATIONS | {"lowercase", "lower", "case", "all", "word", "capital", "letter", "comma"} | {
+    "space", "apostrophe",
+}
 _ASIDES: Final = re.compile(
     r"\b(?:all )?(?:(?:as )?one word|in (?:lower|small) ?(?:case|letters)|lower ?case|(?:with )?no spaces)\b",
     re.IGNORECASE,
@@ -42,8 +44,8 @@ def find_emails(text: str, asked: Asked, context: Context) -> list[Found]:
     """Addresses in lower case."""
     text = _ASIDES.sub(lambda aside: " " * len(aside.group()), straight(text))
     found = [
-        Found(match.start(), match.end(), address, say_email(address))
-        for match in _WRITTEN.finditer(text) if VALID.fullmatch(address := match.group().lower())
+        Found(match.start(), match.end(), address, say_email(address)) for match in _WRITTEN.finditer(text)
+        if VALID.fullmatch(address := match.group().lower().replace("@g-mail.", "@gmail."))
     ]
     if found:
         return found if not asked.lenient else [_led(text, found[-1])]
@@ -85,7 +87,10 @@ def _said(text: str) -> list[tuple[str, int, int]]:
             out += [(glued[1], start, end), ("@", start, end), (glued[2], start, end)]
         elif word not in {",", ";", "!", "?", "."}:
             out.append((word, start, end))
-    return out
+    return [
+        piece for at, piece in enumerate(out)
+        if piece[0] != "-" or not (0 < at < len(out) - 1 and len(out[at - 1][0]) == len(out[at + 1][0]) == 1)
+    ]
 
 
 def _piece(said: list[tuple[str, int, int]], index: int) -> str:

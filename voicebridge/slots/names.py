@@ -30,7 +30,8 @@ _STOP: Final = frozenset(listed(
     "spelt sure tell thank thanks that that's the their them then there they this to too try trying two under us "
     "want wanted was wasn't we well were what what's when where which who why will with won't wrong would yeah yep "
     "yes yet you your yours hey goodbye bye afternoon morning evening today tomorrow already first second full "
-    "family given surname mister mr mrs ms miss written letter letters capital minute moment hold wait forget never "
+    "family given surname mister doctor dr professor prof mr mrs ms miss written letter letters capital minute moment "
+    "hold wait forget never "
     "mind cancel stop fine happy afraid not quite exactly absolutely maybe repeat pardon human person someone "
     "somebody agent operator rather must uh-huh appointment booking order reservation table number phone email "
     "pardon excuse nah mhm"
@@ -40,11 +41,14 @@ _PARTICLES: Final = frozenset(listed(
 ))
 _TOKEN: Final = re.compile(rf"{MASK}+|\d+|[^\W\d_]+(?:['.-]?[^\W\d_]+)*\.?")
 _HINT: Final = re.compile(
-    r"\bwith (?:an? |one |two )?(?:double |single )?(?:[a-z]|[a-z]'s)(?![\w'])(?: at the (?:end|beginning))?",
+    r"\bwith (?:an? |one |two )?(?:double |single )?(?:[a-z]{1,2}|[a-z]'s)(?![\w'])(?: at the (?:end|beginning))?",
     re.IGNORECASE,
 )
 """What cannot be turned into letters for sure: "with double t"."""
 MAX_WORDS: Final = 5
+FEW_WORDS: Final = 3
+_ALSO_NAMES: Final = frozenset({"Will", "Good", "Fine", "An", "Do", "So"})
+"""Names too, where little else is said."""
 
 
 def find_names(text: str, asked: Asked, context: Context) -> list[Found]:
@@ -58,7 +62,9 @@ def find_names(text: str, asked: Asked, context: Context) -> list[Found]:
     said = _run(text, lead, letters)
     if not said and not spelled:
         return []
-    name = " ".join(_cased(word.text.rstrip(".")) for word in said)
+    name = " ".join(_once([_cased(word.text.rstrip(".")) for word in said]))
+    if said and (both := _FIRST_LAST.search(text)) is not None:
+        name = _first_or_last(both, asked.slot.name)
     end = said[-1].end if said else lead
     for _, stop, signs in spelled:
         name = _with_spelled(name, signs)
@@ -66,6 +72,26 @@ def find_names(text: str, asked: Asked, context: Context) -> list[Found]:
     if len(name) < 2 or (asked.slot.most is not None and len(name) > asked.slot.most):
         return []
     return [Found(said[0].start if said else letters, end, name, name)]
+
+
+_FIRST_LAST: Final = re.compile(
+    r"first name(?:'s| is)?,? ([^\W\d_]+)\b.{0,40}?(?:last|sur|family|second) ?name(?:'s| is)?,? ([^\W\d_]+)",
+    re.IGNORECASE,
+)
+
+
+def _first_or_last(both: re.Match[str], slot: str) -> str:
+    first, last = _cased(both[1]), _cased(both[2])
+    if re.search("first|given", slot):
+        return first
+    return last if re.search("last|sur|family", slot) else f"{first} {last}"
+
+
+def _once(parts: list[str]) -> list[str]:
+    """"Max. Max Power", "Bond, James Bond"."""
+    if len(parts) > 2 and parts[0] in (parts[1], parts[-1]):
+        return parts[1:]
+    return parts
 
 
 def _last_lead(text: str, asked: Asked) -> int | None:
@@ -89,10 +115,12 @@ def _is_name(text: str, start: int) -> bool:
 def _run(text: str, start: int, end: int) -> list[Word]:
     """The words from `start` that can be a name; words before them that cannot are skipped."""
     said: list[Word] = []
+    few = len(text[start:end].split()) <= FEW_WORDS
     for match in _TOKEN.finditer(text, start, end):
         word = match.group()
         plain = word.lower().rstrip(".")
-        fits = word[0] != MASK and not word.isdigit() and (plain not in _STOP or (said and plain in _PARTICLES))
+        known = plain not in _STOP or (said and plain in _PARTICLES) or (word in _ALSO_NAMES and few)
+        fits = word[0] != MASK and not word.isdigit() and known
         if fits and len(said) < MAX_WORDS:
             said.append(Word(word, match.start(), match.end()))
             if "." in text[match.end() : match.end() + 1] and len(plain) > 3:

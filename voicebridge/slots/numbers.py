@@ -12,12 +12,17 @@ from voicebridge.slots.terms import ask_words, stem
 
 _PHRASES: Final = [(re.compile(rf"(?<!\S)(?:{pattern})(?!\S)"), value) for pattern, value in (
     (r"half a dozen|half dozen", 6), (r"2 dozen", 24), (r"3 dozen", 36), (r"(?:a |1 )?dozen", 12),
-    (r"a couple(?: of)?|a pair(?: of)?|(?:the )?both of us|the 2 of us|me and my \w+|my \w+ and (?:i|me|myself)", 2),
+    (r"(?:a )?couple(?: of)?|a pair(?: of)?|(?:the )?both of us|the 2 of us", 2),
+    (r"me and my \w+|my \w+ and (?:i|me|myself)", 2),
     (r"(?:just|only) (?:me|myself|the 1|1)|by myself|on my own|alone|a single 1|a single|once", 1),
     (r"twice", 2), (r"thrice", 3), (r"none|nobody|no 1|no one|not any|nil|oh", 0),
 )]
 _NUMBER: Final = re.compile(
     r"(?<![\w#.:/])(?P<minus>minus |negative )?(?P<n>\d{1,3}(?:,\d{3})+|\d{1,15})(?![\d#.:/])(?!\w)"
+)
+_SUM: Final = re.compile(
+    r"(?<!\S)(?:(?P<a>\d{1,3}) (?:adults?|people|grown ups?|of us) (?:and|plus)|(?P<me>me|myself) (?:and|plus)) "
+    r"(?P<b>\d{1,3}|a|an)(?: (?:child|children|kids?|bab(?:y|ies)|toddlers?|others?|friends?|more|guests?)| ?$)"
 )
 _TOO_FINE: Final = re.compile(r"(?: and a (?:half|quarter)| point \d| and a half)(?!\S)")
 _PRONOUN: Final = re.compile(r"(?:#\d+|the|this|that|which|another|any|every|no|last|next|same|other|each) $")
@@ -36,6 +41,9 @@ def find_numbers(text: str, asked: Asked, context: Context) -> list[Found]:
 
 def _found(said: Line, asked: Asked) -> list[Found]:
     taken: list[tuple[int, int, int]] = []
+    for match in _SUM.finditer(said.text) if asked.lenient else ():
+        first, second = 1 if match["me"] else int(match["a"]), int(match["b"]) if match["b"].isdigit() else 1
+        _take(taken, match.start(), match.end(), first + second)
     for pattern, value in _PHRASES if asked.lenient else _PHRASES[:5]:
         for match in pattern.finditer(said.text):
             if asked.lenient or _is_named(said.text, match.start(), match.end(), asked.slot):

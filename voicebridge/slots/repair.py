@@ -13,7 +13,7 @@ from voicebridge.slots.wordlist import either, phrases
 _DROPPED: Final = re.compile(
     r"\b(?:" + either(
         "not|isn't|wasn't|instead of|rather than|don't want|don't need|except|no longer|other than",
-        "can't (?:do|make|come|manage)(?: it)?|doesn't work|won't work",
+        "any ?(?:day|time|thing|one)? but|everything but|can't (?:do|make|come|manage)(?: it)?|doesn't work|won't work",
     ) + r")(?: (?:on|at|for|the|a|an|want|this|next|by))*$"
 )
 _MOVED: Final = re.compile(r"\b(?:move|change|switch|swap|shift|reschedule|changed|moved)\b.*\bfrom(?: the)?$")

@@ -30,12 +30,14 @@ _CASES: Final = {"capital": True, "uppercase": True, "upper": True, "big": True,
 _SKIPPED: Final = frozenset({"case", "letter", "then", "comma", "followed", "by", "number", "digit", "next", "space",
                              "with", "a"}) | HESITATIONS
 _AS_IN: Final = ("as in", "like in", "as", "for", "like", "is for", "in")
+_X_RAY: Final = re.compile(r"\bx[ -]ray", re.IGNORECASE)
 _TOKEN: Final = re.compile(rf"{MASK}+|\d+|[^\W\d_]+(?:'[^\W\d_]+)*|-(?=\s)|/")
 
 
 def spelled_words(text: str) -> list[Word]:
     """Letters' own tokens; the case is kept."""
-    return [Word(match.group(), match.start(), match.end()) for match in _TOKEN.finditer(straight(text))]
+    text = _X_RAY.sub("xray ", straight(text))
+    return [Word(match.group(), match.start(), match.end()) for match in _TOKEN.finditer(text)]
 
 
 def find_spelled(text: str, asked: Asked, context: Context) -> list[Found]:
@@ -109,7 +111,7 @@ def _run(said: list[Word], index: int) -> tuple[int, str, int]:
         elif word in TIMES:
             times, used = TIMES[word], 1
             if times == 2 and at + 1 < len(said) and said[at + 1].text.lower() in {"u", "you", "yu"}:
-                signs, letters, used, times = signs + "W", letters + 1, 2, 1
+                signs, letters, used, times = signs + "W", letters + 2, 2, 1
                 last = at + 2
         elif word in _CASES:
             upper, used = _CASES[word], 1

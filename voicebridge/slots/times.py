@@ -71,7 +71,7 @@ def _settled(clock: tuple[int, int], match: re.Match[str], text: str, slot: Slot
 
 
 def _exact_words(said: str) -> bool:
-    return said.endswith(("noon", "midday", "midnight"))
+    return said.split()[-1] in {"noon", "midday", "midnight"}
 
 
 def _half_of_day(text: str, hour: int) -> str:
@@ -151,7 +151,7 @@ _ASKED: Final = _rules(
     (rf"{_H} {_M}", _plain),
     (rf"{_H}[.](?P<m>[0-5]\d)", _plain),
     (r"(?P<run>(?:1\d|2[0-3]|0?\d)[0-5]\d)", _run),
-    (rf"{_H}", _plain),
+    (rf"{_H}(?! (?:past|to|of|after|before|till|minutes?|hours?|people|days?)(?!\S))", _plain),
 )
 _IN: Final = re.compile(
     r"(?<!\S)in (?:(?P<half>half an hour)|(?P<quarter>(?:a )?quarter of an hour)|(?P<one>an|a|1|\d{1,2}) "

@@ -77,7 +77,10 @@ class _Reading:
         asked = self.asked
         if asked is not None and asked.kind == "text" and asked.name in self.values:
             return ""
-        verdict = self.language.answer(self.said if asked and asked.kind == "yes_no" else self.text)
+        text = self.said if asked and asked.kind == "yes_no" else self.text
+        if asked is not None and asked.name in self.values:  # only what leads to the value: "yes, Tuesday I think so"
+            text = text.partition(MASK)[0] if MASK in text else text
+        verdict = self.language.answer(text)
         contradicts = any(
             name in self.known and self._held(name) != value.value for name, value in self.values.items()
         )
