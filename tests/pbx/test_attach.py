@@ -18,12 +18,12 @@ from uuid import UUID
 import pytest
 
 from tests.pbx import corpus
-from tests.pbx.asterisk import HUMAN, Asterisk, free_port
+from tests.pbx.asterisk import HUMAN, RATE, Asterisk, free_port
 from tests.pbx.caller import Caller
 from tests.pbx.conftest import Dial
 from tests.pbx.daemon import REPOSITORY, SPEECH_ONLY, VoiceDaemon, agent_said
 from tests.pbx.install import Install
-from tests.pbx.waves import likeness
+from tests.pbx.waves import ALIKE, likeness_by_pieces
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.models]
 
@@ -85,7 +85,7 @@ async def recorded(daemon: VoiceDaemon, call: UUID) -> dict[str, object]:
 async def ends_at(caller: Caller, prompt: corpus.Prompt, *, since: float) -> None:
     """The caller hears `prompt` soon, and to its end."""
     assert await caller.until_ended(limit_s=2 * SOON_S + prompt.seconds)
-    assert likeness(caller.heard_after(since), prompt.pcm()) > 0.9
+    assert likeness_by_pieces(caller.heard_after(since), prompt.pcm(), RATE) > ALIKE
     assert caller.now - since < SOON_S + prompt.seconds + 2.0
 
 

@@ -19,7 +19,7 @@ from tests.pbx.conftest import Dial
 from tests.pbx.install import Install
 from tests.pbx.peer import TONE_HZ
 from tests.pbx.reception import Call, Reception, reception
-from tests.pbx.waves import likeness, loudest_hz
+from tests.pbx.waves import ALIKE, likeness_by_pieces, loudest_hz
 
 pytestmark = pytest.mark.asterisk
 
@@ -49,8 +49,7 @@ def steps(asterisk: Asterisk, caller: Caller) -> dict[str, str]:
 async def ends_at(caller: Caller, prompt: corpus.Prompt, *, since: float) -> None:
     """The caller hears `prompt` in time, to its end, and is hung up on only then."""
     assert await caller.until_ended(limit_s=SOON_S + prompt.seconds)
-    heard = caller.heard_after(since)
-    assert likeness(heard, prompt.pcm()) > 0.9
+    assert likeness_by_pieces(caller.heard_after(since), prompt.pcm(), RATE) > ALIKE
     voice = caller.voice_after(since + 0.1)
     assert voice is not None and voice - since < SOON_S
 
