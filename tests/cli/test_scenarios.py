@@ -26,6 +26,12 @@ def test_the_demos_scenarios_pass():
     assert told["passed"] >= 10
 
 
+def test_the_example_is_printed_without_a_file():
+    done = run("--example")
+    assert done.exit_code == 0
+    assert "expect: {hand_off: sales, ends: transfer}" in done.output
+
+
 def test_a_failed_call_is_exit_code_1(tmp_path):
     done = run(written(tmp_path, GOOD + BAD), "--junit", tmp_path / "out.xml")
     assert done.exit_code == 1

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from voicebridge.scenario import script
-from voicebridge.scenario.script import load
+from voicebridge.scenario.script import EXAMPLE, load
 from voicebridge.scenario.source import ScriptError
 
 
@@ -20,8 +19,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_the_documented_example_is_a_scenario_file(tmp_path):
-    example = script.__doc__.split("`desk.toml`):\n\n")[1].split("\n\nA step does")[0]
-    path = written(tmp_path, example)
+    path = written(tmp_path, EXAMPLE.read_text())
     (tmp_path / "yes.wav").touch()
     made = load(path)
     first, second = made.calls

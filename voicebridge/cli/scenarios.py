@@ -22,14 +22,23 @@ from voicebridge.phone import PhoneError
 from voicebridge.plugins import PluginError
 from voicebridge.scenario import report
 from voicebridge.scenario.conductor import LiveError
+from voicebridge.scenario.script import EXAMPLE
 from voicebridge.scenario.source import ScriptError
 from voicebridge.scenario.suite import Result, Suite, files, open_suite
 
 EMBEDDER_READY_S = 60.0
 
 
+def _example(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(EXAMPLE.read_text(encoding="utf-8"), nl=False)
+        ctx.exit()
+
+
 @click.command(name="test")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.option("--example", is_flag=True, is_eager=True, expose_value=False, callback=_example,
+              help="Print a scenario file that shows all it can say.")
 @config_option
 @click.option("-k", "pattern", default="", metavar="TEXT", help="Only calls that have this in their name.")
 @click.option("--by-meaning", is_flag=True, help="Match rules with the embedding model, as the daemon does.")

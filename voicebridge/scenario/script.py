@@ -1,44 +1,6 @@
 """Scenario files: conversations that an agent must get right, as YAML.
 
-A complete example (`desk.test.yaml`, beside the agent's `desk.toml`):
-
-    agent: desk                      # a name, or the path of an agent's TOML; may be left out beside <name>.toml
-    config:                          # a piece of voicebridge.toml: laid over the configuration in use
-      targets:
-        sales: {queue: sales, hours: "mon-fri 09:00-17:00"}
-    now: 2026-11-30 10:15            # when the calls take place; a call may say otherwise
-    tools:                           # canned tools; what is not named here is the real one
-      book: {say: "You are booked.", data: {id: 17}, takes: 2.5, progress: ["I am looking at the calendar."]}
-    voice: en-gb                     # in which voice of the text-to-speech engine live callers speak
-    calls:
-      - name: books a service and asks for the price meanwhile
-        caller: "+15550142"          # the caller's number
-        variables: {customer: Anna}  # what the dialplan tells as VB_DATA_*
-        tools:
-          lookup: [{fails: timeout}, {data: {status: ready}}]   # the first run fails, the others work
-        model: ["It's lovely, isn't it?"]    # what the language model answers, in turn
-        humans: {sales: declined}        # who takes a warm transfer, and who does not: {state: busy, after: 10}
-        steps:
-          - expect: {says: hello}            # the greeting
-          - caller: I'd like to book a full service for tomorrow at three
-            expect:
-              says: ["december 1st", "1st of december"]   # regular expressions, any of them, in what the agent said
-              not_says: sorry
-              within_ms: 1500                # from the caller's last voice to the answer's own words
-          - wav: yes.wav                     # recorded speech; `caller` tells a virtual run what is said in it
-            caller: "yes, please"
-            expect: {tool: {name: book, arguments: {date: 2026-12-01}}, silence_ms: 1500}
-          - interrupt: wait, how much is that  # said while the agent speaks, `after` seconds into its words
-            after: 1.0
-          - keys: 2#                         # DTMF
-            meanwhile: true                  # not when the agent has finished, but `after` seconds after the last step
-          - after: 8                         # nothing is said for so long
-            expect: {says: still there}
-          - caller: a human please
-            expect: {hand_off: sales, ends: transfer}
-      - name: hangs up in the middle
-        steps:
-          - hang_up: true
+The format is told by an example, `voicebridge/data/scenario.yaml` (`voicebridge test --example`).
 
 A step does one thing, `after` so many seconds of waiting, and is over when the agent has answered and finished.
 `expect` stands with the step or in one of its own; it judges what the agent did from the beginning of that step to the
@@ -48,6 +10,7 @@ beginning of the next step. `config.tools` are settings of real tools; `tools` a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +20,7 @@ from voicebridge.scenario.format import CallScript, ScriptFile, Step
 from voicebridge.scenario.source import Lines, Place, ScriptError, line_of, read
 
 SUFFIX = ".test.yaml"
+EXAMPLE = Path(str(resources.files("voicebridge"))) / "data" / "scenario.yaml"
 
 
 class Script:
