@@ -307,6 +307,20 @@ async def test_a_pbx_that_does_not_tell_is_believed_and_an_agents_end_is_its_own
     house.registry.hung_up(uuid.uuid4(), True)  # of a call that nobody knows
 
 
+async def test_an_agent_that_has_ended_its_call_need_not_be_waited_for(house, monkeypatch):
+    monkeypatch.setattr("voicebridge.call.registry.ENDING_S", 0.0)
+    leg = house.call(Leg())
+    monkeypatch.setattr(leg, "hang_up", lambda: None)  # and it takes its time to be put away
+    leg.listener.on_dtmf("9")
+    await until(lambda: leg.listener.ending is not None)
+    end = await house.registry.outcome(leg.call_id)
+    assert (end.result, end.reason) == ("HANGUP", "rule_bye")
+    assert len(house.registry) == 1
+    leg.close("local")
+    await until(lambda: house.records)
+    assert await house.registry.outcome(leg.call_id) == end
+
+
 async def test_a_call_that_does_not_end_is_given_to_the_fallback(house, monkeypatch):
     monkeypatch.setattr("voicebridge.call.registry.ENDING_S", 0.1)
     leg = house.call(Leg())

@@ -121,8 +121,8 @@ class Admission:
     def ended(self, call_id: UUID, ending: EndCall | None, ended_by: str, now: float, *, summary: str = "") -> None:
         """`ending` is None where the caller or the PBX ended it; `ended_by` says in a word who and why."""
         self._forget(now)
-        ticket = self._running.pop(call_id, None)
-        self._ends[call_id] = self._end(ticket, ending, ended_by, summary)
+        self._ends[call_id] = self.foreseen(call_id, ending, ended_by, summary=summary)
+        self._running.pop(call_id, None)
         self._spend(call_id, now)
 
     def outcome(self, call_id: UUID, now: float) -> CallEnd | None:
@@ -138,7 +138,9 @@ class Admission:
         ticket = self._running.get(call_id) or self._pending.get(call_id)
         return CallEnd("FALLBACK", reason, ticket.fallback if ticket is not None else NOWHERE)
 
-    def _end(self, ticket: Ticket | None, ending: EndCall | None, ended_by: str, summary: str) -> CallEnd:
+    def foreseen(self, call_id: UUID, ending: EndCall | None, ended_by: str, *, summary: str = "") -> CallEnd:
+        """What the PBX is told of a running call that ends like this."""
+        ticket = self._running.get(call_id)
         fallback = ticket.fallback if ticket is not None else NOWHERE
         if ending is None:  # whoever asks for it still has the caller: the leg broke, and the agent did not end it
             return CallEnd("FALLBACK", "audio_lost" if ended_by in LEG_ENDS else ended_by, fallback, summary)

@@ -132,6 +132,10 @@ class Registry:
         return self._admission.attach(request, time.monotonic())
 
     async def outcome(self, call_id: UUID) -> CallEnd:
+        """At once where the agent has ended it: what the call holds may take longer to be put away."""
+        call = self._calls.get(str(call_id))
+        if call is not None and call.ending is not None:
+            return self._admission.foreseen(call_id, call.ending, call.ending.reason, summary=call.summary)
         until = time.monotonic() + ENDING_S
         while (end := self._admission.outcome(call_id, time.monotonic())) is None:
             if not self._admission.is_running(call_id):
