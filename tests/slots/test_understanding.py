@@ -53,6 +53,7 @@ def said(form, asked, text, *, known=None, language="en"):
     ("Hi, my name is Anna Schmidt and I'd like a basic service next Monday",
      {"service": "basic service", "date": "2026-11-30", "name": "Anna Schmidt"}),
     ("you can call me on 555 0142", {"phone": "5550142"}),
+    ("Do you have time for a full service this Thursday", {"service": "full service", "date": "2026-11-26"}),
     ("I want to book an appointment", {}), ("I have a question about my bike", {}),
     ("can I book a service please", {}),
     ("Hello, this is Peter Brown, I need a full service", {"service": "full service", "name": "Peter Brown"}),
@@ -113,6 +114,7 @@ def test_more_is_answered_than_was_asked(asked, text, values):
     ("no, Friday is right but at four", {"date": "2026-11-27", "time": "16:00"}, "no"),
     ("the phone number is 555 0143", {"phone": "5550143"}, ""), ("no, that's wrong", {}, "no"), ("hm", {}, ""),
     ("move it from Friday to Monday", {"date": "2026-11-30"}, ""), ("no, judy", {}, "no"),
+    ("yes but later", {}, "no"), ("the fourth, not the twenty-seventh", {"date": "2026-12-04"}, "no"),
     ("Monday would be better", {"date": "2026-11-30"}, ""), ("go ahead", {}, "yes"), ("book it", {}, "yes"),
 ])
 def test_at_the_confirmation(text, values, answer):

@@ -60,9 +60,9 @@ def find_dates(text: str, asked: Asked, context: Context) -> list[Found]:
     """Dates as YYYY-MM-DD. None in the past unless the slot allows it."""
     said = line(text)
     found = _found(said, asked, context)
-    if found is None and asked.lenient and (mended := _mended(said)) is not said:
+    if found is None and asked.by_sound and (mended := _mended(said)) is not said:
         found = _found(mended, asked, context)
-    if found is None and asked.lenient:
+    if found is None and asked.by_sound:
         found = _found(line(text, 2), asked, context, only_bare=True)
     return found or []
 

@@ -25,5 +25,5 @@ ENGLISH: Final = Language(
     },
     answer=answers.answer, cancels=leaving.cancels, only_cancels=leaving.only_cancels, meta=leaving.meta,
     dropped=repair.dropped, dropped_after=repair.dropped_after, repaired=repair.repaired, corrects=repair.corrects,
-    named=repair.named,
+    named=repair.named, reserves=repair.reserves,
 )

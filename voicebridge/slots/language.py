@@ -34,12 +34,13 @@ class Asked:
     """One slot as a reader gets it.
 
     `lenient`: it was asked for (or named), so that a bare "three" counts; else only what cannot be mistaken does.
-    `known`: what it holds already, for "an hour later".
+    `known`: what it holds already, for "an hour later". `by_sound`: "for" may be a four, "thirsty" a Thursday.
     """
 
     slot: Slot
     lenient: bool = False
     known: SlotValue | None = None
+    by_sound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,11 @@ Reader = Callable[[str, Asked, Context], list[Found]]
 class Language:
     """`readers` lacks the kinds that the language cannot read yet. The functions get words as they were said.
 
-    `answer`, `cancels` (in a sentence), `only_cancels` (nothing else is said) and `meta` ("what did you say?") judge a
-    whole utterance. `dropped` and `dropped_after` tell whether what stands before or after a value takes it back ("not
-    Monday", "Monday doesn't work"), `repaired` whether what stands between two says that the second replaces the first.
-    `corrects` gives where the new value begins in "make it four", `named` where the mention of a slot ends in "the time
-    should be four"; -1 where there is none.
+    `answer`, `cancels` (in a sentence), `only_cancels` (nothing else is said), `meta` ("what did you say?") and
+    `reserves` ("yes, but") judge a whole utterance. `dropped` and `dropped_after` tell whether what stands before or
+    after a value takes it back ("not Monday", "Monday doesn't work"), `repaired` whether what stands between two says
+    that the second replaces the first. `corrects` gives where the new value begins in "make it four", `named` where the
+    mention of a slot ends in "the time should be four"; -1 where there is none.
     """
 
     code: str
@@ -79,3 +80,4 @@ class Language:
     repaired: Callable[[str], bool]
     corrects: Callable[[str], int]
     named: Callable[[str, Slot], int]
+    reserves: Callable[[str], bool]

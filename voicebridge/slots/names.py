@@ -31,7 +31,7 @@ _STOP: Final = frozenset(listed(
     "want wanted was wasn't we well were what what's when where which who why will with won't wrong would yeah yep "
     "yes yet you your yours hey goodbye bye afternoon morning evening today tomorrow already first second full "
     "family given surname mister doctor dr professor prof mr mrs ms miss written letter letters capital minute moment "
-    "hold wait forget never "
+    "hold wait forget never without within between through until before after next during also "
     "mind cancel stop fine happy afraid not quite exactly absolutely maybe repeat pardon human person someone "
     "somebody agent operator rather must uh-huh appointment booking order reservation table number phone email "
     "pardon excuse nah mhm"

@@ -34,7 +34,7 @@ _OF_US: Final = re.compile(r" (?:of us|people|persons|guests|adults)(?!\S)")
 def find_numbers(text: str, asked: Asked, context: Context) -> list[Found]:
     """Numbers within the slot's bounds. One that nobody asked for needs its noun: "four people", "for four"."""
     found = _found(line(text), asked)
-    for sound in (1, 2) if asked.lenient and not found else ():
+    for sound in (1, 2) if asked.by_sound and not found else ():
         found = found or _found(line(text, sound), asked)
     return found
 

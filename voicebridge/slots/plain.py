@@ -38,7 +38,7 @@ def plain(code: str) -> Language:
         },
         answer=lambda _: "", cancels=lambda _: False, only_cancels=lambda _: False, meta=lambda _: False,
         dropped=lambda _: False, dropped_after=lambda _: False, repaired=lambda _: False, corrects=lambda _: -1,
-        named=lambda _, __: -1,
+        named=lambda _, __: -1, reserves=lambda _: False,
     )
 
 

@@ -38,6 +38,9 @@ _PLAIN_BEFORE: Final = frozenset({"", "the", "my", "that", "your", "a", "this", 
 """Before "number": any other word says which number, and it is another slot's ("order number")."""
 
 
+_RESERVES: Final = phrases("but(?! (?:thank|yes|yeah|okay|that's fine))|except|apart from|only not|with 1 change")
+
+
 def dropped(before: str) -> bool:
     """Whether what stands before a value takes it back: "not Monday"."""
     said = line(before).text
@@ -52,6 +55,11 @@ def dropped_after(after: str) -> bool:
 def repaired(between: str) -> bool:
     """Whether what stands between two values says that the second replaces the first."""
     return bool(_REPAIRED.search(line(between).text))
+
+
+def reserves(text: str) -> bool:
+    """"Yes, but": not a yes to all of it."""
+    return bool(_RESERVES.search(line(text).text))
 
 
 def corrects(text: str) -> int:

@@ -29,7 +29,7 @@ NIGHT: Final = re.compile(r"(?<!good )\bnight\b")
 def find_times(text: str, asked: Asked, context: Context) -> list[Found]:
     """Times as HH:MM (24 hours); "at three" is taken as the slot's opening hours have it."""
     found = _found(line(text), asked, context)
-    for sound in (1, 2) if asked.lenient and not found else ():
+    for sound in (1, 2) if asked.by_sound and not found else ():
         found = found or _found(line(text, sound), asked, context)
     return found
 

@@ -20,9 +20,13 @@ _ORDER: Final[tuple[SlotKind, ...]] = (
     "email", "choice", "date", "time", "phone", "digits", "number", "name", "spelled",
 )
 _CORRECTED: Final[tuple[SlotKind, ...]] = ("date", "time", "number", "phone", "digits", "choice", "email", "name")
-FEW_WORDS: Final = 4
+FEW_WORDS: Final = 6
+NAMED_NEAR: Final = 24
+"""So many characters after its slot's name a bare value may stand: "the time should better be four"."""
 ALIKE_NAME: Final = 50
 """A bare word at the confirmation corrects a name that it sounds like (of 100)."""
+LEADING_WORDS: Final = 3
+"""A longer beginning before the value that was asked for is part of its sentence, not a yes or no."""
 _MONTH_FIRST: Final = frozenset({"en", "en-us", "en-ph"})
 
 
@@ -77,14 +81,18 @@ class _Reading:
         asked = self.asked
         if asked is not None and asked.kind == "text" and asked.name in self.values:
             return ""
-        text = self.said if asked and asked.kind == "yes_no" else self.text
+        if asked is not None and asked.kind == "yes_no":
+            return self.language.answer(self.said)
+        text = self.text
         if asked is not None and asked.name in self.values:  # only what leads to the value: "yes, Tuesday I think so"
-            text = text.partition(MASK)[0] if MASK in text else text
+            text = text.partition(MASK)[0]
+            text = text if len(text.split()) <= LEADING_WORDS else ""
         verdict = self.language.answer(text)
         contradicts = any(
             name in self.known and self._held(name) != value.value for name, value in self.values.items()
         )
-        return "no" if asked is None and verdict == "yes" and contradicts else verdict
+        halfway = contradicts or (not self.values and self.language.reserves(self.text))
+        return "no" if asked is None and verdict == "yes" and halfway else verdict
 
     def _held(self, name: str) -> str:
         return self.known[name].value if name in self.known else ""
@@ -109,8 +117,8 @@ class _Reading:
 
     def _finds(self, slot: Slot, text: str, *, lenient: bool) -> list[Found]:
         reader = self.language.readers.get(slot.kind)
-        found = reader(text, Asked(slot, lenient, self.known.get(slot.name)), self.context) if reader else []
-        return found[:MAX_FOUND]
+        asked = Asked(slot, lenient, self.known.get(slot.name), by_sound=lenient and slot is self.asked)
+        return reader(text, asked, self.context)[:MAX_FOUND] if reader else []
 
     def _pick(self, found: list[Found]) -> Found | None:
         """The one that is meant: not what is taken back, and the later where it replaces the former."""
@@ -197,12 +205,13 @@ class _Reading:
             if slot.name in self.values or slot.kind in {"text", "yes_no"} or (at := self._named(slot)) < 0:
                 continue
             if slot.kind not in {"name", "spelled"} or slot.name in self.known:
-                self._take(slot, self._pick(self._finds(slot, MASK * at + self.text[at:], lenient=True)))
+                found = self._pick(self._finds(slot, MASK * at + self.text[at:], lenient=True))
+                self._take(slot, found if found and found.start - at <= NAMED_NEAR else None)
 
     def _take_corrected(self) -> None:
         """"Make it four": to the one slot that it can be."""
         at, count = self.language.corrects(self.text), len(self.text.split())
-        if self.values or (at < 0 and (not self.known or count > FEW_WORDS)) or (not self.known and count > 6):
+        if self.values or (at < 0 and (not self.known or count > FEW_WORDS)) or (not self.known and count > FEW_WORDS):
             return
         rest = MASK * max(at, 0) + self.text[max(at, 0) :]
         fitting: list[tuple[Slot, Found]] = []
