@@ -17,6 +17,7 @@ import pytest
 import uvloop
 
 from bench.faults import worker_pids
+from tests.faults.processes import wait_until
 from voicebridge.cli.testcall import recorded_sentence, running_daemon, wait_for_record
 from voicebridge.phone import Phone
 from voicebridge.trace.store import CallStore
@@ -118,7 +119,7 @@ def test_at_sigterm_calls_may_finish_and_no_new_ones_are_taken(tmp_path):
         record = wait_for_record(CallStore(store, keep_days=1), heard.call_id)
         assert (record["outcome"], record["ended_by"]) == ("hangup", "hangup")
         assert _gone(port, 5.0)
-        assert worker_pids(os.getpid()) == {}
+        assert wait_until(lambda: worker_pids(os.getpid()) == {}, 5.0)  # the port goes first
 
 
 @models
