@@ -140,7 +140,7 @@ def test_a_date_that_was_asked_for(text, value):
 
 @pytest.mark.parametrize("text", [
     "yesterday", "last Friday", "two days ago", "the third of March 2020", "March", "next week", "in December", "soon",
-    "what days do you have", "may I ask something", "I don't know", "hello", "whenever", "four people",
+    "what days do you have", "may I ask something", "I don't know", "hello", "whenever", "thus", "four people",
     "a second please",
     "the 45th", "the 31st of February", "99/99", "in 99999999 weeks", "February the 30th", "not Monday",
 ])

@@ -114,7 +114,10 @@ def test_more_is_answered_than_was_asked(asked, text, values):
     ("no, Friday is right but at four", {"date": "2026-11-27", "time": "16:00"}, "no"),
     ("the phone number is 555 0143", {"phone": "5550143"}, ""), ("no, that's wrong", {}, "no"), ("hm", {}, ""),
     ("move it from Friday to Monday", {"date": "2026-11-30"}, ""), ("no, judy", {}, "no"),
-    ("yes but later", {}, "no"), ("the fourth, not the twenty-seventh", {"date": "2026-12-04"}, "no"),
+    ("yes but later", {}, "no"), ("No, make it for a clock.", {"time": "16:00"}, "no"),
+    ("No, I said, thirsty.", {"date": "2026-11-26"}, "no"), ("To name his rum.", {}, ""),
+    ("change the name to Miller", {"name": "Miller"}, ""), ("no, the name should be Miller", {"name": "Miller"}, "no"),
+    ("the fourth, not the twenty-seventh", {"date": "2026-12-04"}, "no"),
     ("Monday would be better", {"date": "2026-11-30"}, ""), ("go ahead", {}, "yes"), ("book it", {}, "yes"),
 ])
 def test_at_the_confirmation(text, values, answer):

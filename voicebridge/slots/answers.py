@@ -15,11 +15,11 @@ _YES_WORDS: Final = either(
     "yes|yeah|yep|yup|yea|yah|ya|yay|yet|yess|aye|sure|okay|certainly|definitely|absolutely|correct|exactly|indeed",
     "affirmative|precisely|totally|agreed|perfect|great|wonderful|excellent|lovely|fine|true|right|brilliant",
     "aha|of course(?! not)|for sure|sure thing|you bet|all right|by all means|naturally|gladly",
-    "sounds good|surely|obviously|good(?! (?:morning|afternoon|evening|day|night|question|bye))",
+    "sounds good|sher|shure|surely|obviously|good(?! (?:morning|afternoon|evening|day|night|question|bye))",
 )
 _NO_WORDS: Final = either(
     "no(?! idea| problem| worries| doubt| objection| one| changes?| mistakes?)|nope|nah|nay|know|note|negative",
-    "incorrect|wrong|false|never|non",
+    "incorrect|wrong|false|never(?! mind)|non",
 )
 _SOFTENERS: Final = either(
     "well|oh|ah|so|then|please|thanks|thank you|thank you very much|and|but|actually|i guess|very much|just|that|is|it",
@@ -58,7 +58,8 @@ _NO: Final = phrases(
     "that(?: will be|'s|'ll be) all",
 )
 _YES: Final = phrases(
-    "go (?:ahead|for it|on|right ahead)|(?:please )?(?:do|do so|do it|do that)$|do(?: so| it| that)? please",
+    "go (?:ahead|for it|on|right ahead)|^(?:(?:please|just|then|well|so) )*(?:do|do so|do it|do that)$|"
+    "do(?: so| it| that)? please",
     "let's (?:do|go)(?: it| that| for it| with that)?",
     "i (?:do|am|did|have|would|will|can|could|agree|guess|suppose|reckon|confirm|accept)$",
     "i (?:do|think|guess|suppose|believe|hope|reckon) so|i (?:agree|confirm|accept)(?: that| it| to that| with that)?",

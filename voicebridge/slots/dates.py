@@ -41,7 +41,7 @@ HOLIDAYS: Final = {
     "st patrick's day": (3, 17), "independence day": (7, 4), "the 4 of july": (7, 4),
 }
 
-_WD: Final = rf"(?P<wd>(?:{'|'.join([*WEEKDAYS, *_SHORT])})(?:'?s)?)"
+_WD: Final = rf"(?P<wd>(?:{'|'.join(WEEKDAYS)})(?:'?s)?|{'|'.join(_SHORT)})"
 _MON: Final = rf"(?P<mon>{'|'.join(MONTHS)})"
 _YEAR: Final = r"(?P<y>(?:19|20)\d\d|(?:19|20) (?:\d\d|oh \d))"
 _SHORT_YEAR: Final = r"(?P<y>\d\d)(?! \d| oh)"

@@ -120,6 +120,18 @@ _SINGLE: Final = {"oclock": "o'clock", "o'clocks": "o'clock", "o": "oh", "p.m": 
                   "nought": "oh", "naught": "oh", "ok": "okay", "alright": "all right", "cannot": "can not"}
 
 
+_CLOCKS: Final = {
+    "for": "four", "to": "two", "too": "two", "won": "one", "ate": "eight", "free": "three", "tree": "three",
+}
+"""Before "o'clock" these are hours, whatever the recogniser wrote."""
+
+
+def _after(said: list[Word], index: int) -> tuple[str, str]:
+    """The two words behind the one at `index`."""
+    ahead = [word.text for word in said[index + 1 : index + 3]] + ["", ""]
+    return (ahead[0], ahead[1]) if ahead[0] not in {"o'clock", "oclock"} else ("o", "clock")
+
+
 def _joined(said: list[Word]) -> list[Word]:
     out: list[Word] = []
     index = 0
@@ -129,6 +141,8 @@ def _joined(said: list[Word]) -> list[Word]:
         if pair is not None:
             word = Word(pair, word.start, said[index + 1].end)
             index += 1
+        elif word.text in _CLOCKS and (follow := _after(said, index)) and _PAIRS.get(follow) == "o'clock":
+            word = Word(_CLOCKS[word.text], word.start, word.end)
         elif word.text.endswith("ish") and (number := word.text[:-3].rstrip("-")) in UNITS:
             word = Word(number, word.start, word.end)
         else:

@@ -14,10 +14,13 @@ from voicebridge.slots.wordlist import listed
 
 _LEAD: Final = re.compile(
     r"\b(?:(?:(?:my|the|his|her|our|their)(?: \w+){0,2}? )?(?:sur|sir|fore|last |first |full |family |"
-    r"given )?name(?:'s| is| was|:)?"
+    r"given )?name(?:'s| is| was|:| to| should be)?"
     r"(?:,? (?:just|actually|uh|um))?,?(?: (?:mr|mrs|ms|miss|mister|doctor|dr)\b\.?)?"
     r"|(?:you can )?call me|i am called|i'm called|i go by|under(?: the name(?: of)?)?|in the name of|name of)"
     r"[ ,:]+(?=\S)", re.IGNORECASE)
+_SAID_SO: Final = re.compile(
+    r"(?:name(?:'s| is| to| should be)|name of|call me|called|go by|under)\W*(?:\w{2,6}\W+)?$", re.IGNORECASE
+)
 _SOFT_LEAD: Final = re.compile(
     r"\b(?:this is|it's|its|it is|that's|that is|i'm|i am|for|speaking is|here is|make it|should be|put)[ ,]+(?=\S)",
     re.IGNORECASE)
@@ -97,6 +100,8 @@ def _once(parts: list[str]) -> list[str]:
 def _last_lead(text: str, asked: Asked) -> int | None:
     """Where the name may begin."""
     sure = [match.end() for match in _LEAD.finditer(text) if _is_name(text, match.end())]
+    if not asked.lenient:  # "name" alone says too little
+        sure = [at for at in sure if _SAID_SO.search(text[:at])]
     if sure:
         return sure[-1] if asked.lenient else sure[0]
     soft = [match.end() for match in _SOFT_LEAD.finditer(text) if _is_name(text, match.end())]

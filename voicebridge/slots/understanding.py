@@ -115,9 +115,9 @@ class _Reading:
             self._take_named()
             self._take_corrected()
 
-    def _finds(self, slot: Slot, text: str, *, lenient: bool) -> list[Found]:
+    def _finds(self, slot: Slot, text: str, *, lenient: bool, by_sound: bool = False) -> list[Found]:
         reader = self.language.readers.get(slot.kind)
-        asked = Asked(slot, lenient, self.known.get(slot.name), by_sound=lenient and slot is self.asked)
+        asked = Asked(slot, lenient, self.known.get(slot.name), by_sound=by_sound or (lenient and slot is self.asked))
         return reader(text, asked, self.context)[:MAX_FOUND] if reader else []
 
     def _pick(self, found: list[Found]) -> Found | None:
@@ -206,7 +206,9 @@ class _Reading:
                 continue
             if slot.kind not in {"name", "spelled"} or slot.name in self.known:
                 found = self._pick(self._finds(slot, MASK * at + self.text[at:], lenient=True))
-                self._take(slot, found if found and found.start - at <= NAMED_NEAR else None)
+                near = found is not None and found.start - at <= NAMED_NEAR
+                if found and near and (slot.kind != "name" or self._sounds_like(slot, found)):
+                    self._take(slot, found)
 
     def _take_corrected(self) -> None:
         """"Make it four": to the one slot that it can be."""
@@ -221,7 +223,7 @@ class _Reading:
                     continue
                 if fitting and kind in {"choice", "name"}:  # "the third" is a day rather than a place in a list
                     continue
-                found = self._pick(self._finds(slot, rest, lenient=True))
+                found = self._pick(self._finds(slot, rest, lenient=True, by_sound=kind == "date"))
                 if found and not found.partial and (kind != "name" or self._sounds_like(slot, found)):
                     fitting.append((slot, found))
         if len(fitting) == 1:
