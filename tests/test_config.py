@@ -281,6 +281,18 @@ def test_an_agent_may_extend_another(place):
     assert [(rule.name, rule.say) for rule in agent.rules] == [("b", ("Mine.",)), ("a", ("A.",))]
 
 
+def test_an_example_that_an_agent_gives_to_its_own_rule_is_taken_from_what_it_extends(place):
+    (place / "base.toml").write_text(
+        'greeting = "Hi."\n[[rules]]\nname = "unknown"\naction = "unknown"\nexamples = ["is it ready", "do you rent"]\n'
+        '[[rules]]\nname = "key"\nsay = ["Nine."]\ndtmf = "9"\n'
+    )
+    (place / "shop.toml").write_text(
+        'extends = "base"\n[[rules]]\nname = "ready"\nsay = ["Yes."]\nexamples = ["is it ready", "is it done"]\n'
+    )
+    examples = {rule.name: rule.examples for rule in load_agent(place / "shop.toml").rules}
+    assert examples == {"ready": ("is it ready", "is it done"), "unknown": ("do you rent",), "key": ()}
+
+
 def test_an_agent_may_extend_an_embedded_one_but_not_one_that_is_not_there(place):
     (place / "shop.toml").write_text('extends = "demo"\ngreeting = "Hello."\n')
     assert len(load_agent(place / "shop.toml").rules) > 10

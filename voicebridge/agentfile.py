@@ -37,7 +37,8 @@ def load_agent(path: Path) -> AgentSpec:
 def _extended(table: dict[str, Any], path: Path, text: str, seen: tuple[Path, ...]) -> dict[str, Any]:
     """The table on top of what it extends: lists are longer, tables are merged, everything else is replaced.
 
-    Its own rules go before those of the base: an entry of the same name replaces the base's.
+    Its own rules go before those of the base: an entry of the same name replaces the base's, and an example sentence
+    that it gives to a rule of its own is taken from the base's.
     """
     name = table.pop("extends", None)
     if name is None:
@@ -59,12 +60,22 @@ def _merged(base: dict[str, Any], table: dict[str, Any]) -> dict[str, Any]:
         old = base.get(key)
         if isinstance(value, list) and isinstance(old, list):
             named = {item["name"] for item in value if isinstance(item, dict) and "name" in item}
-            made[key] = value + [item for item in old if not (isinstance(item, dict) and item.get("name") in named)]
+            kept = [item for item in old if not (isinstance(item, dict) and item.get("name") in named)]
+            made[key] = value + (_without_examples_of(value, kept) if key == "rules" else kept)
         elif isinstance(value, dict) and isinstance(old, dict):
             made[key] = _merged(old, value)
         else:
             made[key] = value
     return made
+
+
+def _without_examples_of(own: list[Any], base: list[Any]) -> list[Any]:
+    """The base's rules without the examples that stand with a rule of our own: a sentence means one thing."""
+    taken = {text for rule in own if isinstance(rule, dict) for text in rule.get("examples") or ()}
+    return [
+        rule | {"examples": [text for text in rule["examples"] if text not in taken]} if "examples" in rule else rule
+        for rule in base
+    ]
 
 
 def check_targets(agent: AgentSpec, targets: Mapping[str, Target], file: Path) -> None:

@@ -205,3 +205,39 @@ def test_secrets_are_known_as_such():
     keyed(stage, "4711").run(1)
     assert stage.core.holds_secret
     assert not stage.core.secret
+
+
+def taken(agent: AgentSpec, *, say: str, times: int = 1) -> Stage:
+    """The tool refuses so often, and then books."""
+    left = [say] * times
+
+    def tool(wanted: cmd.RunTool) -> list[tuple[float, ev.Event]]:
+        if left:
+            return [(0.1, ev.ToolDone(wanted.run, False, say=left.pop(), cause="error"))]
+        return [(0.1, ev.ToolDone(wanted.run, True, data='{"id": 17}'))]
+
+    return talk(ready(agent, tool=tool), "i want to book", "tuesday", "three", "55 512", "yes")
+
+
+AGAIN = replace(AGENT, toolbox=(replace(AGENT.toolbox[0], failed="Not booked.", alternative="form booking"),))
+
+
+def test_what_was_refused_with_a_reason_is_changed_and_tried_again():
+    stage = talk(taken(AGAIN, say="That day is full. Which other day?"), "thursday")
+    assert stage.spoken()[-2:] == ["That day is full. Which other day?", "Thursday at three, number 5 5 5 1 2. Right?"]
+    talk(stage, "yes")
+    assert stage.spoken()[-2:] == ["Booked for Thursday, number 17.", "Anything else?"]
+    first, second = (json.loads(run.arguments) for run in stage.commands(cmd.RunTool))
+    assert second == first | {"day": "2026-12-03"}
+
+
+def test_what_was_refused_may_be_left():
+    stage = talk(taken(AGAIN, say="That day is full."), "forget it")
+    assert stage.spoken()[-1] == "All right, I leave it. Anything else?"
+    assert stage.core._form is None
+
+
+def test_what_failed_without_a_reason_is_not_begun_again():
+    stage = taken(AGAIN, say="")
+    assert stage.spoken()[-2:] == ["Not booked.", "Anything else?"]
+    assert stage.core._form is None

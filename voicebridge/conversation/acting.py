@@ -199,7 +199,7 @@ class Acting(Replies):
             self._want_tool(reply, ToolAction(name, run.action.arguments, run.action.done, run.action.values))
         elif way == "handoff":
             self._want(reply, HandOffAction(name or self.agent.human, f"tool_{run.action.tool}_failed"))
-        elif way == "form" and self._open_instead(reply, name):
+        elif way == "form" and self._open_instead(reply, name, run.action, told=bool(done.say)):
             pass
         elif self._failures >= FAILURES and self.agent.human:
             self._want(reply, HandOffAction(self.agent.human, f"tool_{run.action.tool}_failed"))
@@ -210,8 +210,8 @@ class Acting(Replies):
         if text:
             self._add(reply, "answer", text, deadline=self._now)
 
-    def _open_instead(self, reply: Reply, form: str) -> bool:
-        """Offer a form. `forms` knows how."""
+    def _open_instead(self, reply: Reply, form: str, failed: ToolAction | None = None, *, told: bool = False) -> bool:
+        """Offer a form. `forms` knows how. `told`: what failed has said itself what is wrong."""
         return False
 
     # ---- what the model wants

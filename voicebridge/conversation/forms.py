@@ -46,11 +46,15 @@ class Forms(Acting):
         known = self._form.values if self._form is not None and self._form.form is form else ()
         self._do(Parse(reply.parse, form.name, asked, text, keys, known))
 
-    def _open_instead(self, reply: Reply, form: str) -> bool:
+    def _open_instead(self, reply: Reply, form: str, failed: ToolAction | None = None, *, told: bool = False) -> bool:
         made = self.agent.form(form) if form else None
-        if made is None:
-            return False
+        same = made is not None and failed is not None and failed.by_form and failed.tool == made.tool
+        if made is None or (same and not told):
+            return False  # what has just not worked does not work any better from its beginning
         reply.form = made
+        if same and failed is not None:  # "That time is taken": he has only to say another
+            self._take_step(reply, Ask(Filling(made, failed.values, stage="changing"), ""))
+            return True
         self._take_step(reply, begin(made, Understood(), lines=self.agent.lines, confirm=self._confirm(made)))
         return True
 

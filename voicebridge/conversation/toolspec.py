@@ -12,7 +12,8 @@ class ToolSpec:
     `consequential`: it changes something in the world, so the caller confirms aloud before it runs; `confirm` is the
     question, with `{argument}` placeholders. `cancellable`: a barge-in may cancel it. `fillers` cover the wait and
     `failed` tells that it did not work, each in the tool's own words; empty ones give the agent's. `alternative` is
-    what is offered then: `tool NAME`, `form NAME` (take a message), `handoff TARGET`, or nothing.
+    what is offered then: `tool NAME`, `form NAME` (take a message), `handoff TARGET`, or nothing. Where it is the very
+    form whose answers the tool has refused in words of its own, the caller changes one of them and it is tried again.
     """
 
     name: str
