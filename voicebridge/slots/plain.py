@@ -6,7 +6,7 @@ Not there: name, spelled and yes_no, and so neither corrections nor "leave it"; 
 from __future__ import annotations
 
 import re
-from datetime import time
+from datetime import datetime, time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -43,11 +43,15 @@ def plain(code: str) -> Language:
 
 
 @lru_cache(maxsize=16)
-def _parser(code: str) -> DateDataParser | None:
+def _parser(code: str, today: datetime, past: bool) -> DateDataParser | None:
+    """One a day: dateparser keeps every set of settings that it ever saw, so `today` has no time of day."""
     from dateparser.date import DateDataParser
 
+    settings = {
+        "RELATIVE_BASE": today, "PREFER_DATES_FROM": "past" if past else "future", "RETURN_AS_TIMEZONE_AWARE": False,
+    }
     try:
-        return DateDataParser(languages=[code], use_given_order=True)
+        return DateDataParser(languages=[code], settings=settings)
     except ValueError:  # a language that dateparser does not know
         return None
 
@@ -55,13 +59,10 @@ def _parser(code: str) -> DateDataParser | None:
 def find_dates(text: str, asked: Asked, context: Context) -> list[Found]:
     """The date that the whole utterance says, where it was asked for; said back as YYYY-MM-DD."""
     said = text.replace(MASK, " ").strip(" .,!?")
-    parser = _parser(context.language.split("-")[0])
+    today = datetime.combine(context.now.date(), time())
+    parser = _parser(context.language.split("-")[0], today, asked.slot.past)
     if not asked.lenient or not said or len(said) > DATE_CHARS or parser is None:
         return []
-    parser._settings = parser._settings.replace(
-        RELATIVE_BASE=context.now.replace(tzinfo=None),
-        PREFER_DATES_FROM="past" if asked.slot.past else "future", RETURN_AS_TIMEZONE_AWARE=False,
-    )
     try:
         that = parser.get_date_data(said).date_obj
     except (ValueError, OverflowError, TypeError):
