@@ -176,7 +176,7 @@ def test_a_store_that_cannot_be_written_is_told_before_anything_starts(tmp_path)
         began = time.monotonic()
         done = run("-c", config(tmp_path), "--listen", "127.0.0.1:0", "--store", store)
         assert_told(done, "store.dir", str(store))
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
 
 
 def test_missing_models_are_told_with_the_command_that_fetches_them(tmp_path):
