@@ -46,6 +46,10 @@ dtmf = "9"
 action = "end_call"
 say = ["Goodbye then."]
 [[rules]]
+name = "representative"
+action = "handoff"
+examples = ["i am waiting to speak with a representative", "i want to speak to a person"]
+[[rules]]
 name = "fallback"
 dtmf = "8"
 action = "fallback"
@@ -123,6 +127,18 @@ async def test_a_caller_who_asks_for_a_human_is_in_the_queue(
     told = steps(asterisk, caller)
     assert (told["returned"], told["target"]) == ("TRANSFER", "sales queue sales")
     assert "fallback" not in told
+
+
+async def test_a_caller_who_says_that_he_wants_a_human_is_in_the_queue(
+    asterisk: Asterisk, desk: VoiceDaemon, dial: Dial, human: corpus.Prompt, install: Install
+):
+    caller = await dial(desk.agi, "desk")
+    assert await caller.until_quiet()
+    spoken = await caller.say(corpus.prompts(install)["queue-callswaiting"].pcm())
+    await ends_at(caller, human, since=spoken.last_voice)
+    assert steps(asterisk, caller)["target"] == "sales queue sales"
+    record = await recorded(desk, caller.id)
+    assert (record["outcome"], record["target"], record["ended_by"]) == ("transfer", "sales", "rule_representative")
 
 
 async def test_an_agent_that_gives_up_sends_its_caller_to_the_fallback_that_attach_named(
