@@ -25,7 +25,7 @@ from voicebridge.tools import Fallback, Parameter, SetupError, Tool, ToolContext
 from voicebridge.tools.template import secret
 from voicebridge_callback.book import FILE, Book, Wish
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("voicebridge.callback")
 
 TOOL: Final = "book_callback"
 WEBHOOK_S: Final = 4.0

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from voicebridge.tools.runner import ToolRunner
 SCHEMA = """
 CREATE TABLE repairs(number text PRIMARY KEY, bike text NOT NULL, status text NOT NULL, ready_on date, price integer);
 CREATE TABLE appointments(id integer PRIMARY KEY, work text NOT NULL, day date NOT NULL, time text NOT NULL
-  CHECK (time >= '09:00'), name text, key text UNIQUE, UNIQUE (day, time));
+  CONSTRAINT early CHECK (time >= '09:00'), name text, key text UNIQUE, UNIQUE (day, time));
 INSERT INTO repairs VALUES ('4407', 'red city bike', 'ready', '2026-11-28', 45);
 INSERT INTO repairs VALUES ('4412', 'tandem', 'waiting', NULL, NULL);
 """
@@ -38,7 +39,7 @@ class Bench:
 
     def runner(self, *tools: Tool) -> ToolRunner:
         object.__setattr__(self.call, "tools", frozenset(tool.name for tool in tools))
-        made = ToolRunner(tools, folder=self.folder)
+        made = ToolRunner(tools, folder=self.folder, now=lambda: datetime(2026, 11, 23, 10, 15).astimezone())
         self.runners.append(made)
         return made
 

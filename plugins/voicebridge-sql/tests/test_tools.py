@@ -41,7 +41,7 @@ async def test_a_row_is_found_and_said(database, bench):
     tool = made(database, FIND)
     assert json.loads(tool.schema)["required"] == ["number"]
     outcome = await bench.run(tool, '{"number":"4407"}')
-    assert outcome.say == "Your red city bike is ready, since 2026-11-28."
+    assert outcome.say == "Your red city bike is ready, since Saturday, November 28th."
     assert json.loads(outcome.data) == {
         "found": True, "bike": "red city bike", "status": "ready", "ready_on": "2026-11-28"
     }  # fmt: skip
@@ -123,6 +123,33 @@ async def test_a_unique_time_that_is_taken_is_said(database, bench):
     assert len(database.execute("SELECT * FROM appointments")) == 1
     outcome = await bench.run(tool, ARGUMENTS.replace("15:00", "08:00"), number=3)
     assert outcome.say == "That time is taken already."  # a CHECK
+
+
+async def test_each_rule_of_the_database_s_has_its_own_words(database, bench):
+    tool = made(database, {**BOOK, "conflict": {"early": "We open at nine.", "other": "That is taken."}})
+    assert (await bench.run(tool, ARGUMENTS.replace("15:00", "08:00"))).say == "We open at nine."
+    assert (await bench.run(tool, ARGUMENTS, number=2)).ok
+    assert (await bench.run(tool, ARGUMENTS, number=3)).say == "That is taken."
+
+
+async def test_what_a_trigger_says_may_have_its_own_words(sqlite, bench):
+    sqlite.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON appointments WHEN (SELECT count(*) FROM appointments) >= 1 "
+        "BEGIN SELECT RAISE(ABORT, 'full'); END"
+    )
+    tool = made(sqlite, {**BOOK, "conflict": {"full": "We are full."}})
+    assert (await bench.run(tool, ARGUMENTS)).ok
+    assert (await bench.run(tool, ARGUMENTS, number=2)).say == "We are full."
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("en", "On Tuesday, December 1st at 3 pm: 12."), ("de", "On 2026-12-01 at 15:00: 12.")]
+)
+async def test_dates_and_times_are_said_as_people_say_them(database, bench, language, said):
+    object.__setattr__(bench.call, "language", language)
+    sql = "SELECT '2026-12-01' AS day, '15:00' AS at, 12.0 AS n"
+    query = {"name": "next", "sql": sql, "say": "On {day} at {at}: {n}."}
+    assert (await bench.run(made(database, query))).say == said
 
 
 async def test_a_refused_write_opens_no_breaker(database, bench):

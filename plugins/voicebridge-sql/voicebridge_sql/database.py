@@ -21,7 +21,14 @@ class DatabaseError(Exception):
 
 
 class Refused(Exception):
-    """A rule of the database's own (UNIQUE, CHECK, a foreign key, a trigger) does not allow what was to be written."""
+    """A rule of the database's own (UNIQUE, CHECK, a foreign key, a trigger) does not allow what was to be written.
+
+    `rule` is the constraint's name, or what a trigger said; "" where the database does not tell.
+    """
+
+    def __init__(self, rule: str = "") -> None:
+        super().__init__(rule)
+        self.rule = rule
 
 
 class BadStatement(Exception):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import socket
 import threading
@@ -28,8 +27,6 @@ from voicebridge_sql.database import (
     columns_of,
 )
 from voicebridge_sql.statement import Statement
-
-log = logging.getLogger(__name__)
 
 KEPT: Final = 4
 """Connections that stay open between runs: as many as threads that a tool gets."""
@@ -194,7 +191,7 @@ def _cells(rows: list[Any]) -> tuple[tuple[Any, ...], ...]:
 def _mapped(error: psycopg.Error, deadline: float) -> Exception:
     told = " ".join(str(error).split())
     if isinstance(error, _REFUSED):
-        return Refused()
+        return Refused(error.diag.constraint_name or error.diag.message_primary or "")
     if isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
         return TimeoutError()
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):

@@ -85,13 +85,14 @@ class Words(_Strict):
     `say`: one row in words, with `{column}` and `{argument}`. A list holds several wordings: the first whose fields are
     all there (not NULL) is said. A table has one for each value of the column `say_by`, and `other` for the rest.
     `empty`: what is said when nothing was found, or there was nothing to change. `conflict`: what is said when a rule
-    of the database's (UNIQUE, CHECK, a foreign key) does not allow it.
+    of the database's (UNIQUE, CHECK, a foreign key, a trigger) does not allow it; a table has one for each constraint's
+    name (or what a trigger's RAISE says), and `other` for the rest.
     """
 
     say: Say | dict[str, Say] = ""
     say_by: str = ""
     empty: str = ""
-    conflict: str = ""
+    conflict: str | dict[str, str] = ""
 
     @model_validator(mode="after")
     def _whole(self) -> Words:

@@ -148,7 +148,7 @@ def _bound(value: Any) -> Any:
 def _mapped(error: Exception, statement: Statement, *, checking: bool = False) -> Exception:
     code = getattr(error, "sqlite_errorcode", 0)
     if code in _REFUSED:
-        return Refused()
+        return Refused(str(error).rpartition("constraint failed: ")[2])
     if code & 0xFF in _TIMED_OUT:
         return DatabaseError(f"busy while it was checked: {error}") if checking else TimeoutError()
     if code & 0xFF == sqlite3.SQLITE_AUTH or "not authorized" in str(error):

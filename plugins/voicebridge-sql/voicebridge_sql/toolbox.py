@@ -19,9 +19,9 @@ from voicebridge.tools.template import secret
 from voicebridge_sql.database import BadStatement, Database, DatabaseError, Job, Refused, Rows
 from voicebridge_sql.settings import Query, SqlSettings, Words
 from voicebridge_sql.statement import READS, WRITES, Statement
-from voicebridge_sql.words import told, unknown_fields
+from voicebridge_sql.words import Speech, refusal, unknown_fields
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("voicebridge.sql")
 
 SPARE_S: Final = 0.1
 """A statement ends so long before its tool is given up, so that the tool itself can tell of it."""
@@ -91,9 +91,9 @@ class SqlTool:
         deadline = context.deadline - min(SPARE_S, query.deadline_s / 10)
         try:
             found = self._database.run(Job(self._statement, values, query.write, query.max_rows, deadline))
-        except Refused:
+        except Refused as error:
             log.info("call=%s tool=%s refused by the database", context.call_id, query.name)
-            raise ToolError(words.conflict) from None
+            raise ToolError(refusal(words, error.rule)) from None
         except (BadStatement, DatabaseError) as error:
             log.warning("call=%s tool=%s failed: %s", context.call_id, query.name, type(error).__name__)
             log.debug("tool=%s: %s", query.name, error)
@@ -102,9 +102,9 @@ class SqlTool:
             "call=%s tool=%s rows=%d ms=%d", context.call_id, query.name, max(len(found.rows), found.changed),
             round(1000 * (time.monotonic() - context.deadline + query.deadline_s)),
         )  # fmt: skip
-        return self._reply(found, words, arguments)
+        return self._reply(found, words, Speech(words, arguments, context.language, context.now().date()))
 
-    def _reply(self, found: Rows, words: Words, arguments: dict[str, Any]) -> ToolReply:
+    def _reply(self, found: Rows, words: Words, speech: Speech) -> ToolReply:
         """Nothing found is an answer like another: two of them in a row are no reason to give the caller away."""
         query = self._query
         rows = found.as_dicts()
@@ -112,13 +112,13 @@ class SqlTool:
             if not found.changed:
                 return ToolReply(words.empty, {"changed": 0})
             row = rows[0] if rows else {}
-            return ToolReply(told(words, [row], arguments), {"changed": found.changed, **row})
+            return ToolReply(speech.of([row]), {"changed": found.changed, **row})
         if not rows:
             return ToolReply(words.empty, {"rows": [], "more": False} if query.rows else {"found": False})
         if not query.rows:
-            return ToolReply(told(words, rows[:1], arguments), {"found": True, **rows[0]})
+            return ToolReply(speech.of(rows[:1]), {"found": True, **rows[0]})
         kept = _within(rows, query.max_bytes)
-        said = told(words, kept[: query.most_said], arguments)
+        said = speech.of(kept[: query.most_said])
         return ToolReply(said, {"rows": kept, "more": found.more or len(kept) < len(rows)})
 
     def _check_words(self) -> None:
