@@ -79,7 +79,8 @@ def test_the_opening_hours_tell_which_three_is_meant(text, opens, closes, value)
 
 
 @pytest.mark.parametrize(("text", "value"), [
-    ("can I come at three", "15:00"), ("on Friday at half past two please", "14:30"),
+    ("can I come at three", "15:00"), ("tomorrow at three, my name is Anna", "15:00"),
+    ("on Friday at half past two please", "14:30"),
     ("make it four o'clock", "16:00"),
     ("no, four thirty pm", "16:30"), ("tomorrow at ten", "10:00"), ("around three if possible", "15:00"),
     ("in the morning at nine", "09:00"), ("it should be at 15:30", "15:30"), ("make it four", "16:00"),

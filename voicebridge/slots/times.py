@@ -18,7 +18,8 @@ _AP: Final = r"(?: (?P<ap>am|pm))"
 _AT: Final = r"(?:at|around|about|approximately|roughly|by|from|after|before|until|till|towards|between|make it|maybe)"
 _END: Final = (
     r"(?= ?$| (?:and|please|if|would|is|or|on|in|works|then|with|that|thanks|thank|so|but|instead|not|sharp|tomorrow|"
-    r"today|tonight|this|next|no|sorry|i|we|for|monday|tuesday|wednesday|thursday|friday|saturday|sunday|\x00))"
+    r"today|tonight|this|next|no|sorry|i|we|for|my|under|monday|tuesday|wednesday|thursday|friday|saturday|sunday|"
+    r"\x00))"
 )
 _Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], tuple[int, int] | None]]
 MORNING: Final = re.compile(r"(?<!good )\b(?:morning|breakfast)\b")
