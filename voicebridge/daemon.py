@@ -20,6 +20,7 @@ from voicebridge.call.speech import Mouth, Mouths
 from voicebridge.call.work import Parts, local_now
 from voicebridge.config import ConfigError, Settings, cache_dir, split_address
 from voicebridge.conversation.agent import AgentSpec
+from voicebridge.conversation.owntools import for_model
 from voicebridge.engines.base import Embedder, EngineError, LlmEngine, Message, SttEngine, TtsEngine
 from voicebridge.handoff.desk import Desk
 from voicebridge.handoff.directory import Directory
@@ -318,7 +319,7 @@ class Daemon:
         for parts in self._parts.values():
             prompt = parts.agent.system_prompt()
             if parts.llm is not None and prompt:
-                session = parts.llm.session(agent=parts.agent.name)
+                session = parts.llm.session(agent=parts.agent.name, tools=for_model(parts.agent))
                 await session.warm([Message("system", prompt)])
                 await session.close()
 

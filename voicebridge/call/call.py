@@ -23,6 +23,8 @@ from voicebridge.call.work import Parts, Work
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
 from voicebridge.conversation.core import Conversation
+from voicebridge.conversation.owntools import for_model
+from voicebridge.engines.telling import room
 from voicebridge.handoff.summary import Known, Summary, Turn, summarise
 from voicebridge.pbx.attach import AttachRequest, Ticket
 from voicebridge.pbx.leg import MediaLeg
@@ -70,6 +72,7 @@ class Call:
         self._finished = finished
         self._make_recorder = recorder
         context = parts.llm.context_tokens if parts.llm is not None else 2048
+        context -= room(for_model(parts.agent))  # the engine tells the model of them
         self.core = Conversation(parts.agent, context_tokens=context)
         self.events: list[str] = []
         self._keep_events = keep_events

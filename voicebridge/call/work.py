@@ -19,6 +19,7 @@ from voicebridge.call.speech import Mouth, Rendered
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import AgentSpec
+from voicebridge.conversation.owntools import for_model
 from voicebridge.conversation.toolspec import ToolCall
 from voicebridge.engines.base import EngineError, LlmEngine, LlmSession, SttEngine
 from voicebridge.handoff.desk import Desk
@@ -60,7 +61,9 @@ class Work:
         self._tell = tell
         self._hearing = hearing
         self._rate = rate
-        self._llm: LlmSession | None = parts.llm.session(agent=parts.agent.name) if parts.llm is not None else None
+        self._llm: LlmSession | None = None
+        if parts.llm is not None:
+            self._llm = parts.llm.session(agent=parts.agent.name, tools=for_model(parts.agent))
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._speech: dict[int, tuple[cmd.Synthesize, Rendered]] = {}
 
