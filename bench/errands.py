@@ -25,9 +25,10 @@ from typing import Any
 from uuid import UUID
 
 import click
+import numpy as np
 import uvloop
 
-from bench.calls import BENCH, RATE
+from bench.calls import BENCH
 from bench.machine import machine
 from voicebridge.call.call import Call
 from voicebridge.call.work import Parts
@@ -37,7 +38,7 @@ from voicebridge.conversation.state import Agent, Caller
 from voicebridge.daemon import Daemon
 from voicebridge.handoff.desk import Desk
 from voicebridge.pbx.leg import LegListener, MediaLeg
-from voicebridge.phone import Line, Phone, read_wav
+from voicebridge.phone import Line, Phone
 from voicebridge.tools.runner import ToolRunner
 
 EXAM = BENCH / "errands"
@@ -120,17 +121,17 @@ class Customer(Phone):
         if question == "confirm":
             return self._judged(call)
         if question == "change":
-            return f"corrections_{self._wrong(call)}" if self._wrong(call) else "yes"
+            return f"correct_{self._wrong(call)}" if self._wrong(call) else "yes"
         if not question:
             return "opening" if count == 1 else ""
         if count > 3:
             return ""
-        return f"answers_{question}" if count == 1 else f"repeat_{question}"
+        return f"answer_{question}" if count == 1 else f"repeat_{question}"
 
     def _judged(self, call: Call) -> str:
         wrong = self._wrong(call)
         if wrong:
-            return f"corrections_{wrong}" if self._asked["confirm"] <= 4 else ""
+            return f"correct_{wrong}" if self._asked["confirm"] <= 4 else ""
         if "change" in self._script and not self._changed:
             self._changed = True
             return "change"
@@ -150,9 +151,15 @@ class Customer(Phone):
         return ""
 
     async def _utter(self, what: str) -> None:
-        path = EXAM / "wav" / f"{self._script['id']}_{what}.wav"
+        path = self._recording(what)
         self.said.append(what)
-        await self._say(Line(what, read_wav(path, RATE)))
+        await self._say(Line(what, mu_law_wav(path)))
+
+    def _recording(self, what: str) -> Path:
+        path = EXAM / "wav" / f"{self._script['id']}_{what}.wav"
+        if not path.exists() and what.startswith("repeat_"):  # he says the same again
+            path = path.with_name(path.name.replace("_repeat_", "_answer_"))
+        return path
 
     async def _rest(self) -> None:
         """Until the agent waits for him, or the call is over."""
@@ -166,6 +173,17 @@ class Customer(Phone):
             return not ours and quiet and {"no_input", "call_length"}.issuperset(call._timers)
 
         await self._wait_until(rested, limit_s=REST_S)
+
+
+def mu_law_wav(path: Path) -> bytes:
+    """16-bit PCM of a G.711 mu-law WAV file (8 kHz mono; format 7, which the standard library does not read)."""
+    data = path.read_bytes()
+    at = data.index(b"data") + 8
+    code = ~np.frombuffer(data[at:], np.uint8)
+    exponent, mantissa = (code >> 4 & 7).astype(np.int32), (code & 15).astype(np.int32)
+    value = ((mantissa << 3) + 0x84 << exponent) - 0x84  # ITU-T G.711
+    made: bytes = np.where(code & 0x80, -value, value).astype("<i2").tobytes()
+    return made
 
 
 def same(slot: str, wanted: str, got: str) -> bool:
