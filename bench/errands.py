@@ -16,17 +16,17 @@ import json
 import os
 import sqlite3
 import tempfile
-import time
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import click
 import numpy as np
 import uvloop
+from rich.console import Console
 
 from bench.calls import BENCH
 from bench.machine import machine
@@ -40,10 +40,11 @@ from voicebridge.handoff.desk import Desk
 from voicebridge.pbx.leg import LegListener, MediaLeg
 from voicebridge.phone import Line, Phone
 from voicebridge.tools.runner import ToolRunner
+from voicebridge.trace.render import show_call
 
 EXAM = BENCH / "errands"
 EXAMPLE = BENCH.parent / "plugins" / "voicebridge-sql" / "example"
-DATABASE = "VB_SHOP_DATABASE"
+DATABASE = "SHOP_DATABASE"
 NOW = datetime(2026, 12, 2, 10, 0)
 SLOTS = ("work", "day", "time", "name", "phone")
 QUIET_S = 0.35
@@ -61,12 +62,17 @@ class Shop(Daemon):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._started = time.monotonic()
         self.calls: dict[UUID, LegListener] = {}
+        self.records: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
+        self.registry.on_record = self._recorded
         self.tools = ToolRunner(
             self.tools.tools.values(), folder=settings.config.store.dir, now=self.clock,
             settings={name: dict(table) for name, table in settings.config.tools.items()},
         )  # fmt: skip
+
+    def _recorded(self, record: Mapping[str, Any]) -> None:
+        if (waiting := self.records.pop(str(record["call_id"]), None)) is not None:
+            waiting.set_result(record)
 
     def clock(self) -> datetime:
         return NOW.astimezone()
@@ -89,6 +95,7 @@ class Customer(Phone):
         super().__init__("127.0.0.1", shop.port)
         self._shop, self._script = shop, script
         self._asked: dict[str, int] = {}
+        self._corrections: dict[str, int] = {}
         self._changed = False
         self.call_id = UUID(int=0)
         self.said: list[str] = []
@@ -121,7 +128,7 @@ class Customer(Phone):
         if question == "confirm":
             return self._judged(call)
         if question == "change":
-            return f"correct_{self._wrong(call)}" if self._wrong(call) else "yes"
+            return self._corrected(self._wrong(call)) if self._wrong(call) else "yes"
         if not question:
             return "opening" if count == 1 else ""
         if count > 3:
@@ -131,11 +138,16 @@ class Customer(Phone):
     def _judged(self, call: Call) -> str:
         wrong = self._wrong(call)
         if wrong:
-            return f"correct_{wrong}" if self._asked["confirm"] <= 4 else ""
+            return self._corrected(wrong) if self._asked["confirm"] <= 4 else ""
         if "change" in self._script and not self._changed:
             self._changed = True
             return "change"
         return "yes"
+
+    def _corrected(self, slot: str) -> str:
+        """Another wording each time, as one does who is not understood."""
+        turn = self._corrections[slot] = self._corrections.get(slot, -1) + 1
+        return f"{('correct', 'repeat', 'answer')[turn % 3]}_{slot}"
 
     def _wrong(self, call: Call) -> str:
         """The first thing that was read back wrong."""
@@ -207,7 +219,7 @@ class Outcome:
     gaps: tuple[float, ...]
 
 
-def judge(script: dict[str, Any], record: dict[str, Any], customer: Customer, call: Call, rows: list[Any]) -> str:
+def judge(script: dict[str, Any], record: Mapping[str, Any], call: Call, rows: list[Any]) -> str:
     expect = script["expect"]
     if script["kind"] == "hand_off":
         ended = f"outcome {record['outcome']} to {record['target'] or '-'}"
@@ -225,27 +237,21 @@ def judge(script: dict[str, Any], record: dict[str, Any], customer: Customer, ca
     return "; ".join(f"{slot} {booked[slot]!r} not {expect[slot]!r}" for slot in wrong)
 
 
-async def one(shop: Shop, script: dict[str, Any], database: Path) -> Outcome:
-    with contextlib.closing(sqlite3.connect(database)) as book, book:
-        book.execute("DELETE FROM appointments")
-    records: list[Any] = []
-    recorded = asyncio.Event()
-
-    def keep(record: Any) -> None:
-        records.append(record)
-        recorded.set()
-
-    shop.registry.on_record = keep
+async def one(shop: Shop, script: dict[str, Any], database: Path, show: bool) -> Outcome:
     customer = Customer(shop, script)
-    customer.call_id = UUID(int=time.time_ns())
+    customer.call_id = uuid4()
+    recorded = shop.records[str(customer.call_id)] = asyncio.get_running_loop().create_future()
     await customer.call([], call_id=customer.call_id, linger_s=0.0)
-    await asyncio.wait_for(recorded.wait(), 10)
+    record = await asyncio.wait_for(recorded, 10)
     with contextlib.closing(sqlite3.connect(database)) as book:
-        rows = book.execute(f"SELECT {', '.join(SLOTS)} FROM appointments").fetchall()
+        wanted = f"SELECT {', '.join(SLOTS)} FROM appointments WHERE key LIKE ?"
+        rows = book.execute(wanted, (f"{customer.call_id}%",)).fetchall()
     call = shop.calls.pop(customer.call_id)
     assert isinstance(call, Call)
-    missing = judge(script, records[0], customer, call, rows)
-    turns = records[0]["turns"]
+    if show:
+        show_call(Console(), record)
+    missing = judge(script, record, call, rows)
+    turns = record["turns"]
     gaps = tuple(turn["gap_s"] for turn in turns if turn["gap_s"] is not None)
     heard = tuple(turn["caller"] for turn in turns if turn["caller"])
     return Outcome(script["id"], script["kind"], not missing, missing, tuple(customer.said), heard, gaps)
@@ -269,20 +275,27 @@ def prepared(folder: Path) -> tuple[Settings, Path]:
     return settings.model_copy(update={"config": config, "agents": {"shop": settings.agents["shop"]}}), database
 
 
-async def run(only: Sequence[str]) -> list[Outcome]:
+async def run(only: Sequence[str], show: bool, at_once: int) -> list[Outcome]:
     made = []
+    places = asyncio.Semaphore(at_once)
+
+    async def placed(script: dict[str, Any]) -> Outcome:
+        async with places:
+            return await one(shop, script, database, show)
+
     with tempfile.TemporaryDirectory() as folder:
         settings, database = prepared(Path(folder))
         shop = Shop(settings)
         try:
             await shop.start()
             scripts = [script for script in entries() if not only or script["id"] in only]
-            with click.progressbar(scripts, label="calls", show_pos=True) as bar:
-                for script in bar:
-                    made.append(await one(shop, script, database))
+            with click.progressbar(length=len(scripts), label="calls", show_pos=True) as bar:
+                for done in asyncio.as_completed([placed(script) for script in scripts]):
+                    made.append(await done)
+                    bar.update(1)
         finally:
             await shop.close()
-    return made
+    return sorted(made, key=lambda outcome: outcome.id)
 
 
 def shown(outcomes: Iterable[Outcome]) -> None:
@@ -301,10 +314,12 @@ def shown(outcomes: Iterable[Outcome]) -> None:
 
 @click.command()
 @click.option("--only", multiple=True, help="Only the calls of these ids.")
+@click.option("--at-once", default=2, show_default=True, help="So many calls at a time.")
+@click.option("--show", is_flag=True, help="Print each conversation with its timelines.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcomes as JSON.")
-def main(only: Sequence[str], as_json: bool) -> None:
+def main(only: Sequence[str], show: bool, at_once: int, as_json: bool) -> None:
     """Whether callers get done what they called for."""
-    outcomes = uvloop.run(run(only))
+    outcomes = uvloop.run(run(only, show, at_once))
     if as_json:
         click.echo(json.dumps({**machine(), "outcomes": [dataclasses.asdict(each) for each in outcomes]}, indent=2))
     else:

@@ -24,25 +24,13 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from bench.exam import make_wavs as exam  # noqa: E402
 
-LONGEST_TOTAL_BYTES = 4_000_000
-MARGIN_S = 0.015
+LONGEST_TOTAL_BYTES = 7_000_000
+MARGIN_S = 0.04
 """Silence left before and after the speech."""
-LONGEST_PAUSE_S = 0.15
+LONGEST_PAUSE_S = 0.35
 """What is longer between words is cut to this: all the files are to stay under `LONGEST_TOTAL_BYTES`."""
 PEAK_DBFS = -0.5
 """The highest sample allowed: 3 dB above the exam's, so that voices with high peaks come nearer to its level."""
-PACE = {
-    "flite/slt": 0.92,
-    "flite/rms": 0.86,
-    "flite/awb": 0.9,
-    "flite/kal16": 0.9,
-    "festival/kal_diphone": 0.91,
-    "festival/ked_diphone": 0.91,
-    "festival/cmu_us_slt_arctic_hts": 0.92,
-}
-"""How long a voice's sounds last, against its own: as read out, they are slower than people are on the phone."""
-WORDS_A_MINUTE = 175
-"""espeak-ng's pace, in its own measure."""
 SINGLE = ("opening", "yes", "no", "change")
 TABLES = {"answers": "answer", "repeat": "repeat", "corrections": "correct"}
 SPELLED = re.compile(r"\b[A-Z](?: [A-Z]){2,}\b")
@@ -74,18 +62,6 @@ def pronounced(text: str, voice: str) -> str:
     return SPELLED.sub(lambda found: found[0].replace("A", sound), text)
 
 
-def command(voice: str, text: str, output: Path) -> tuple[list[str], str | None]:
-    """As the exam's, at this exam's pace."""
-    arguments, stdin = exam.command(voice, text, output)
-    if arguments[0] == "espeak-ng":
-        arguments[arguments.index("-s") + 1] = str(WORDS_A_MINUTE)
-    elif arguments[0] == "flite":
-        arguments += ["--setf", f"duration_stretch={PACE[voice]}"]
-    else:
-        arguments += ["-eval", f"(Parameter.set 'Duration_Stretch {PACE[voice]})"]
-    return arguments, stdin
-
-
 def trimmed(samples: exam.Samples) -> exam.Samples:
     """The exam's, with `MARGIN_S` of silence on either side and no pause beyond `LONGEST_PAUSE_S`."""
     excess = exam.MARGIN_FRAMES * exam.FRAME - round(MARGIN_S * exam.RATE)
@@ -113,7 +89,7 @@ def synthesise(line: Line) -> exam.Samples:
     """The text spoken, at 8 kHz, trimmed and levelled."""
     with tempfile.TemporaryDirectory() as folder:
         spoken = Path(folder) / "spoken.wav"
-        arguments, stdin = command(line.voice, pronounced(line.text, line.voice), spoken)
+        arguments, stdin = exam.command(line.voice, pronounced(line.text, line.voice), spoken)
         subprocess.run(arguments, input=stdin, text=True, check=True, capture_output=True)
         effects = ["gain", "-6", "highpass", "70", "rate", "-h", str(exam.RATE)]
         resample = ["sox", str(spoken), "-t", "f32", "-c", "1", "-", *effects]

@@ -154,6 +154,7 @@ class Forms(Acting):
                 self._answer_with(reply, step.text)
             case Complete():
                 reply.filling = None
+                self._remember(step.filling)
                 done = ToolAction(
                     form.tool, step.filling.arguments(), form.done, step.filling.values, by_form=True
                 )
