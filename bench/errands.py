@@ -34,7 +34,6 @@ from voicebridge.call.call import Call
 from voicebridge.call.work import Parts
 from voicebridge.config import Listen, Settings, Store, load
 from voicebridge.conversation.agent import AgentSpec
-from voicebridge.conversation.state import Agent, Caller
 from voicebridge.daemon import Daemon
 from voicebridge.handoff.desk import Desk
 from voicebridge.pbx.leg import LegListener, MediaLeg
@@ -178,11 +177,8 @@ class Customer(Phone):
 
         def rested() -> bool:
             call = self._call()
-            if call is None or not call.timeline.turns:
-                return False
-            ours = call.core.state is not Agent.IDLE or call.core.caller is not Caller.SILENT
             quiet = self._last_voiced_at is not None and self._now() - self._last_voiced_at > QUIET_S
-            return not ours and quiet and {"no_input", "call_length"}.issuperset(call._timers)
+            return call is not None and call.at_rest and quiet
 
         await self._wait_until(rested, limit_s=REST_S)
 

@@ -24,6 +24,7 @@ from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
 from voicebridge.conversation.core import Conversation
 from voicebridge.conversation.owntools import for_model
+from voicebridge.conversation.state import Agent, Caller
 from voicebridge.engines.telling import room
 from voicebridge.handoff.summary import Known, Summary, Turn, summarise
 from voicebridge.pbx.attach import AttachRequest, Ticket
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 FRAME_S = 0.02
 HOLD_RATE = 8_000
+WAITS_FOR_CALLER = frozenset({"no_input", "call_length"})
+"""Timers of a call whose agent has nothing to do."""
 RECORD_AHEAD_FRAMES = 10
 """What the caller sends faster than we speak is left out of the recording: its sides stay together."""
 START_WITHOUT_AUDIO_S = 0.1
@@ -301,6 +304,12 @@ class Call:
     @property
     def outcome(self) -> cmd.Outcome:
         return self.ending.outcome if self.ending is not None else "hangup"
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the agent waits for the caller, and for nothing else."""
+        ours = self.core.state is not Agent.IDLE or self.core.caller is not Caller.SILENT
+        return bool(self.timeline.turns) and not ours and WAITS_FOR_CALLER.issuperset(self._timers)
 
     def record(self) -> dict[str, Any]:
         """The call as the store keeps it."""

@@ -102,6 +102,8 @@ class Conversation(Forms):
     def _on_call_started(self, _: ev.CallStarted) -> None:
         if prompt := self.agent.system_prompt():
             self._do(WarmModel((ChatMessage("system", prompt),)))
+            if self.agent.call_facts and self.agent.model_scope != "none":
+                self._do(Prefill(self.history.messages()))  # what is this call's alone, before it is asked for
         self._do(SetTimer("call_length", self._now + self._limits.call_s))
         if self.agent.greeting:
             self._greet()

@@ -24,7 +24,6 @@ from voicebridge.call.work import Parts
 from voicebridge.config import Listen, Settings, Store
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.spoken import speak
-from voicebridge.conversation.state import Agent, Caller
 from voicebridge.daemon import Daemon, make_engine
 from voicebridge.engines.base import TtsEngine, Voice
 from voicebridge.handoff.desk import Desk
@@ -48,8 +47,6 @@ from voicebridge.trace.store import CallStore
 RATE = 8_000
 SPEECH_S = 30.0
 LOG_S = 5.0
-WAITS_FOR_CALLER = frozenset({"no_input", "call_length"})
-"""Timers of a call whose agent has nothing to do."""
 
 
 # ---- a daemon of our own
@@ -124,10 +121,7 @@ class Rehearsal(Daemon):
     def at_rest(self, call_id: uuid.UUID) -> bool:
         """Whether the agent has nothing to do before the caller does something."""
         call = self._legs.get(call_id)
-        if not isinstance(call, Call) or not call.timeline.turns:
-            return False
-        ours = call.core.state is not Agent.IDLE or call.core.caller is not Caller.SILENT
-        return not ours and WAITS_FOR_CALLER.issuperset(call._timers)
+        return isinstance(call, Call) and call.at_rest
 
     def _accept(self, leg: MediaLeg) -> LegListener | None:
         listener = super()._accept(leg)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from voicebridge.call.acts import Acts
 from voicebridge.call.admission import spec_for
+from voicebridge.call.call import WAITS_FOR_CALLER
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
@@ -50,8 +51,6 @@ PARSE_S = 0.005
 LOOK_UP_S = 0.005
 REST_LIMIT_S = 300.0
 SPEAK_LIMIT_S = 60.0
-WAITS_FOR_CALLER = frozenset({"no_input", "call_length"})
-"""Timers that run while the agent has nothing to do."""
 
 
 @dataclass(frozen=True)
