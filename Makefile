@@ -8,6 +8,11 @@ LIBGOMP = @$(BIN)/python -c 'import xllamacpp' || \
   { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -yq libgomp1 && $(BIN)/python -c 'import xllamacpp'; } || \
   { echo "xllamacpp does not load, see above. If libgomp is missing: sudo apt install libgomp1"; exit 1; }
 
+# For the tests of plugins/voicebridge-sql, which start a server of their own and are skipped without the programs.
+POSTGRESQL = @ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+  { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -yq --no-install-recommends postgresql; } || \
+  echo "no PostgreSQL: its tests are skipped (sudo apt install postgresql)"
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test fast lint pbx models bench bench-turns bench-load bench-media bench-answers bench-faults \
   bench-heard bench-wer bench-threads bench-tools bench-errands bench-picks fuzz clean
@@ -21,10 +26,11 @@ demo: $(STAMP)-embedded ## Start a daemon, call it with recorded speech, show th
 
 test: $(STAMP)-dev models ## Run every test, those against a real Asterisk included
 	-$(BIN)/python tests/pbx/install.py
-	$(BIN)/python -m pytest -q --durations=25 -n 2 --dist loadfile tests
+	-$(POSTGRESQL)
+	$(BIN)/python -m pytest -q --durations=25 -n 2 --dist loadfile tests plugins
 
 fast: $(STAMP)-dev ## Run the tests that need neither models nor an Asterisk
-	$(BIN)/python -m pytest -q -m "not models and not asterisk" tests
+	$(BIN)/python -m pytest -q -m "not models and not asterisk" tests plugins
 
 lint: $(STAMP)-dev ## Check style and types (ruff, mypy --strict)
 	$(BIN)/ruff check .
@@ -91,7 +97,8 @@ $(STAMP)-embedded: setup.cfg pyproject.toml | .venv/bin/python
 	$(LIBGOMP)
 	@touch $@
 
-$(STAMP)-dev: setup.cfg pyproject.toml | .venv/bin/python
-	$(BIN)/pip install --disable-pip-version-check -e '.[embedded,dev]'
+$(STAMP)-dev: setup.cfg pyproject.toml $(wildcard plugins/*/setup.cfg) | .venv/bin/python
+	$(BIN)/pip install --disable-pip-version-check -e '.[embedded,dev]' \
+	  -e 'plugins/voicebridge-sql[postgresql]' -e plugins/voicebridge-callback
 	$(LIBGOMP)
 	@touch $@ $(STAMP)-embedded

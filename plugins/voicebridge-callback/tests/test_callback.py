@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import stat
 import threading
+import tomllib
 from collections.abc import Iterator
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -143,6 +145,14 @@ async def test_the_webhook_alone_is_enough(tmp_path, crm):
 
 
 # ---- settings
+
+
+def test_the_readme_s_settings_are_what_holds_without_any(monkeypatch):
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    block = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[-1]
+    monkeypatch.setenv("CRM_TOKEN", "x")
+    settings = tomllib.loads(block)["fallbacks"]["callback"]
+    assert CALLBACK.create(settings).form == CALLBACK.create({}).form
 
 
 def test_what_is_asked_can_be_chosen():
