@@ -126,6 +126,16 @@ async def test_words_and_keys_are_understood_for_the_form(tmp_path):
     assert yes.answer == "yes"
 
 
+async def test_half_a_number_goes_on_or_is_said_again(tmp_path):
+    stage = Stage(tmp_path)
+    for number, (text, partial) in enumerate([("four seven", ""), ("one one", "47"), ("four seven one one", "47")]):
+        stage.acts.parse(cmd.Parse(number, "visit", "pin", text, partial=partial))
+    half, rest, again = (event.understood for event in stage.events)
+    assert (half.values, half.partial) == ((), "47")
+    assert [value.value for value in rest.values] == ["4711"]
+    assert [value.value for value in again.values] == ["4711"]
+
+
 async def test_a_target_of_the_dialplans_is_gone_to_and_an_unknown_one_is_not(tmp_path):
     stage = Stage(tmp_path)
     stage.acts.hand_off(cmd.HandOff(1, "desk", "asked"))

@@ -48,7 +48,7 @@ def parse(wanted: cmd.Parse) -> Understood:
     if wanted.keys:
         keyed = SlotValue(wanted.asked, wanted.text, " ".join(wanted.text))
         return Understood((keyed,)) if len(wanted.text) >= 4 else Understood()
-    words = wanted.text.lower().replace(",", "").split()
+    words = f"{wanted.partial} {wanted.text}".lower().replace(",", "").split()
     values = {WORDS[word].slot: WORDS[word] for word in words if word in WORDS}
     digits = "".join(word for word in words if word.isdigit())
     if digits and len(digits) >= 4:
@@ -139,6 +139,43 @@ def test_taken_back_after_the_endpoint_the_form_is_where_it_was():
 def test_half_a_number_waits_for_the_rest():
     stage = talk(ready(), "i want to book", "tuesday three", "5 5", "5 1 2")
     assert stage.spoken()[-2:] == [AGENT.lines.go_on, "Tuesday at three, number 5 5 5 1 2. Right?"]
+
+
+OFFERING = replace(
+    AGENT,
+    rules=(replace(AGENT.rules[0], offer="Would you like to book?"),
+           replace(AGENT.rules[2], offer="Do you want a person?"), AGENT.rules[1]),
+)  # fmt: skip
+
+
+def test_what_was_only_perhaps_meant_is_offered_and_done_after_a_yes():
+    stage = talk(ready(OFFERING, sure=False), "i want to book")
+    assert stage.spoken()[-1] == "Would you like to book?"
+    assert talk(stage, "yes").spoken()[-1] == "Which day?"
+    stage = talk(ready(OFFERING, sure=False), "a human please")
+    assert stage.commands(cmd.HandOff) == []
+    talk(stage, "yes")
+    assert stage.commands(cmd.EndCall)[0].target == "desk"
+
+
+def test_what_was_said_before_the_offer_counts_for_the_form():
+    agent = replace(OFFERING, rules=(replace(OFFERING.rules[0], examples=("something on tuesday",)),))
+    stage = talk(ready(agent, sure=False), "something on tuesday", "yes")
+    assert stage.spoken()[-1] == "What time?"
+
+
+def test_an_offer_that_is_declined_is_left_and_something_new_is_answered():
+    stage = talk(ready(OFFERING, sure=False), "i want to book", "no")
+    assert stage.spoken()[-1] == "All right. Anything else?"
+    stage = talk(ready(OFFERING, sure=False), "i want to book")
+    stage.sure = True
+    assert talk(stage, "when are you open").spoken()[-1] == "From nine to five."
+    assert talk(stage, "yes").spoken()[-1] == "No idea.", "the offer is over"
+
+
+def test_without_an_offer_a_perhaps_is_not_done():
+    stage = talk(ready(sure=False), "i want to book")
+    assert stage.spoken()[-1] == "No idea."
 
 
 def test_who_spells_gets_more_time():

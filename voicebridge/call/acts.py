@@ -76,11 +76,14 @@ class Acts:
             value = slots.keys(form.slot(wanted.asked), wanted.text)
             understood = Understood((value,)) if value is not None else Understood()
         else:
-            understood = slots.parse(
-                form, wanted.asked, wanted.text, now=self._now(), language=self._agent.language,
-                known={value.slot: value for value in wanted.known},
-            )  # fmt: skip
+            understood = self._understood(form, wanted, wanted.text)
+            if wanted.partial and all(value.slot != wanted.asked for value in understood.values):
+                understood = self._understood(form, wanted, f"{wanted.partial} {wanted.text}")
         self._tell(ev.Parsed(wanted.request, understood))
+
+    def _understood(self, form: Form, wanted: cmd.Parse, text: str) -> Understood:
+        known = {value.slot: value for value in wanted.known}
+        return slots.parse(form, wanted.asked, text, now=self._now(), language=self._agent.language, known=known)
 
     def run(self, wanted: cmd.RunTool) -> None:
         self._start(self._run(wanted), f"run {wanted.run}")

@@ -8,6 +8,7 @@ agent's own list of tools and targets decides what can run and where a call can 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import Rule
@@ -42,7 +43,7 @@ class Acting(Replies):
     def __init__(self, *args: object, **more: object) -> None:
         super().__init__(*args, **more)  # type: ignore[arg-type]
         self._runs: dict[int, Run] = {}
-        self._results: list[tuple[Run, ev.ToolDone]] = []
+        self._results: list[tuple[Run, ev.ToolDone, bool]] = []  # the last: it was about to be told once already
         self._handing: Handing | None = None
         self._progress = ""  # what a tool said of itself and nobody has told yet
         self._covers = 0  # fillers since the wait began
@@ -115,15 +116,15 @@ class Acting(Replies):
         if reply is not None and reply.run == event.run:
             self._tell_result(reply, run, event)
             return
-        self._results.append((run, event))
+        self._results.append((run, event, False))
         if self._nothing_but_waiting():
             self._tell_next()
         elif self._agent is Agent.IDLE and self._caller is Caller.SILENT:
             self._await_caller()
 
     def _nothing_but_waiting(self) -> bool:
-        """Whether the caller hears fillers, or nothing, because of tools that are at work."""
-        ours = self._agent in (Agent.THINKING, Agent.SPEAKING)
+        """Whether the caller hears fillers, or nothing, because of tools that are at work (and not of what he said)."""
+        ours = self._agent in (Agent.THINKING, Agent.SPEAKING) and self._request is None
         return ours and self._reply is None and self._waiting and self._caller is Caller.SILENT
 
     def _finish_if_dry(self) -> None:
@@ -134,19 +135,20 @@ class Acting(Replies):
 
     def _tell_next(self) -> None:
         """A result whose own turn is over gets a turn of its own."""
-        run, done = self._results.pop(0)
+        run, done, again = self._results.pop(0)
         self._turn += 1
         reply = Reply(self._turn, "", "tool", committed=True)
         self._reply = reply
         if self._agent is Agent.IDLE:
             self._move(Move.COMMIT)
             self._start_waiting()
-        self._tell_result(reply, run, done)
+        self._tell_result(reply, run, done, again=again)
 
-    def _tell_result(self, reply: Reply, run: Run, done: ev.ToolDone) -> None:
-        reply.run = None
-        self._failures = 0 if done.ok else self._failures + 1
-        self._note(reply, run, done)
+    def _tell_result(self, reply: Reply, run: Run, done: ev.ToolDone, *, again: bool = False) -> None:
+        reply.run, reply.result, reply.result_from = None, (run, done), len(reply.pieces)
+        if not again:
+            self._failures = 0 if done.ok else self._failures + 1
+            self._note(reply, run, done)
         if run.action.by_model and not done.say and done.cause != "breaker_open":
             self._let_model_go_on(reply)
         elif done.ok:
@@ -155,6 +157,15 @@ class Acting(Replies):
             self._tell_failure(reply, run, done)
         self._give_ready()
         self._finish_if_dry()
+
+    def _drop_reply(self) -> None:
+        """A result of which nothing was heard is told later."""
+        reply = self._reply
+        if reply is not None and reply.result is not None:
+            if not any(piece.begun for piece in reply.pieces[reply.result_from :]):
+                self._results.insert(0, (*reply.result, True))
+            reply.result = None
+        super()._drop_reply()
 
     def _note(self, reply: Reply, run: Run, done: ev.ToolDone) -> None:
         """For the model: what was asked for and what came of it, as data."""
@@ -178,8 +189,9 @@ class Acting(Replies):
             wording = self._phrase(f"done {run.action.tool}", run.action.done)
             text = fill(wording, sayable(done.data, run.action.values))
         self._answer_with(reply, text or lines.done)
-        if run.action.by_form:
-            self.done.append(text or run.action.tool.replace("_", " "))
+        told = text or run.action.tool.replace("_", " ")
+        if run.action.by_form and told not in self.done:
+            self.done.append(told)
         reply.complete = True
         if done.hang_up:
             self._ending = EndCall("hangup", f"tool_{run.action.tool}")
@@ -196,6 +208,7 @@ class Acting(Replies):
         reply.complete = True
         way, _, name = (spec.alternative if spec is not None else "").partition(" ")
         if way == "tool" and name != run.action.tool and self.agent.tool(name) is not None:
+            reply.result = None  # that tool's result tells the caller enough, and must not be had twice
             self._want_tool(reply, ToolAction(name, run.action.arguments, run.action.done, run.action.values))
         elif way == "handoff":
             self._want(reply, HandOffAction(name or self.agent.human, f"tool_{run.action.tool}_failed"))
@@ -264,8 +277,29 @@ class Acting(Replies):
         if action.target not in self.agent.targets:
             self._leave(reply, action.reason)
             return
+        if (under_way := self._handing) is not None:
+            if under_way.wanted.target == action.target:
+                self._ring_on(reply, under_way, action)
+                return
+            self._give_up_ringing(under_way)
         self._handing = Handing(self._number(), action)
         self._do(HandOff(self._handing.number, action.target, action.reason))
+
+    def _ring_on(self, reply: Reply, handing: Handing, action: HandOffAction) -> None:
+        """Asked for again while it is tried: nobody is rung anew."""
+        handing.wanted = replace(handing.wanted, must_leave=handing.wanted.must_leave or action.must_leave)
+        if handing.calling:
+            if not reply.pieces:
+                self._answer_with(reply, self.agent.lines.connecting)
+            reply.complete = True
+
+    def _give_up_ringing(self, handing: Handing) -> None:
+        self._handing = None
+        self._do(CancelHandOff(handing.number))
+        if handing.calling:
+            self._do(Hold(False))
+            if self._waiting:  # what covered the wait was the music
+                self._do(SetTimer("cover", self._now + self._limits.tool_cover_s))
 
     def _leave(self, reply: Reply, reason: str) -> None:
         """No target is known: the PBX's own fallback is a human, too."""
@@ -306,8 +340,7 @@ class Acting(Replies):
         """The reply that waits for the handoff; a new one where the caller has said something since."""
         if self._reply is not None and self._reply.committed and not self._reply.complete:
             return self._reply
-        if self._agent is not Agent.THINKING or self._reply is not None:
-            self._interrupt_self()
+        self._interrupt_self()  # nor may a transcript that is still to come take the turn from it
         self._turn += 1
         self._reply = Reply(self._turn, "", "line", committed=True)
         if self._agent is Agent.IDLE:
@@ -358,6 +391,8 @@ class Acting(Replies):
         if self._handing is not None:
             self._do(CancelHandOff(self._handing.number))
             self._on_handoff_update(ev.HandoffUpdate(self._handing.number, "refused", cause="no_answer"))
+        if self._waiting:  # they were another turn's, and this one waits for something else
+            self._do(SetTimer("stuck", self._now + self._patience()))
 
     def _start_waiting(self) -> None:
         self._covers = 0

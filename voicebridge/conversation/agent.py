@@ -44,6 +44,8 @@ class Rule:
     arguments: dict[str, Any] = field(default_factory=dict)
     done: tuple[str, ...] = ()
     """What is said when the tool worked, with `{field}` of its result; empty speaks the result's own words."""
+    offer: str = ""
+    """Asked where it is only perhaps what the caller wants (form, tool, handoff): "Would you like to book a table?" """
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class Lines:
     go_on: str = "Yes, go on."
     """Said when only the first digits or letters came."""
     what_instead: str = "What should I change?"
+    all_right: str = "All right."
+    """Said when an offer is declined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +201,10 @@ class AgentSpec:
         said += [*lines.unknown, lines.perhaps, lines.trouble, lines.too_long, *lines.still, *lines.tool_failed]
         said += [lines.anything_else, lines.connecting, lines.nobody_there, lines.returned, *lines.hold]
         said += [lines.offer, lines.give_up]
-        said += [*lines.repeat, lines.yes_or_no, lines.what_instead, lines.go_ahead, lines.done, lines.go_on]
+        said += [*lines.repeat, lines.yes_or_no, lines.what_instead, lines.all_right, lines.go_ahead, lines.done]
+        said += [lines.go_on]
         for rule in self.rules:
-            said += rule.say
+            said += [*rule.say, rule.offer]
         for form in self.forms:
             said += [form.cancelled, *(text for slot in form.slots for text in (*slot.ask, *slot.again))]
         for tool in self.toolbox:

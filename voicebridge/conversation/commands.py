@@ -71,6 +71,8 @@ class Parse:
     text: str
     keys: bool = False
     """`text` is what the caller keyed."""
+    partial: str = ""
+    """What came before of an answer that was not complete: `text` may go on with it, or say all of it again."""
     known: tuple[SlotValue, ...] = ()
     """What the form holds already: "no, four" at the confirmation corrects it."""
 

@@ -40,7 +40,6 @@ class Conversation(Forms):
 
     def __init__(self, agent: AgentSpec, *, context_tokens: int = 2048) -> None:
         super().__init__(agent, context_tokens=context_tokens)
-        self._request: int | None = None
         self._purpose: Purpose = "final"
         self._voice_began = 0.0
         self._voiced = 0.0
@@ -81,8 +80,8 @@ class Conversation(Forms):
             "stuck": self._stuck,
             "no_input": self._no_input,
             "call_length": self._too_long,
-            "key_gap": self._keys_complete,
-            "keys": self._keys_complete,
+            "key_gap": self._keys_late,
+            "keys": self._keys_late,
         }
 
     @property
@@ -125,7 +124,7 @@ class Conversation(Forms):
         for name in ("speculate", "endpoint", "no_input"):
             self._cancel_timer(name)
         self._do(SetTimer("partial", self._now + self._limits.partial_first_s))
-        if self._ending is not None and self._ending.reason != "no_input":
+        if self._leaving:
             return
         if self._agent is Agent.SPEAKING:
             self._barge_in()
@@ -137,7 +136,8 @@ class Conversation(Forms):
     def _caller_takes_or_keeps_turn(self) -> None:
         reply = self._reply
         if reply is not None and not self._open:
-            self._drop_reply()  # a greeting that was not ready yet
+            self._drop_reply()  # a greeting that was not ready yet, or the goodbye to who seemed to be gone
+            self._ending = None
         elif reply is not None:
             if reply.committed:
                 self._taken_back(reply)
@@ -184,11 +184,10 @@ class Conversation(Forms):
             return
         self._caller = Caller.SILENT
         self._endpoint_passed = True
-        if self._over_speech:
+        if self._over_speech:  # the transcript decides whose turn it is
             if self._request is None:
                 self._transcribe("final")
-            return  # the transcript decides whose turn it is
-        if self._reply is not None and not self._reply.suspended:
+        elif self._reply is not None and not self._reply.suspended:
             self._commit()
         elif self._request is None:
             self._transcribe("final")
@@ -353,8 +352,7 @@ class Conversation(Forms):
     # ---- keys and timers
 
     def _on_dtmf(self, event: ev.Dtmf) -> None:
-        leaving = self._ending is not None and self._ending.reason != "no_input"
-        if leaving or self._takes_key(event.digit):
+        if self._leaving or self._takes_key(event.digit):
             return
         rule = next((rule for rule in self.agent.rules if rule.dtmf == event.digit), None)
         if rule is None and event.digit == "0":

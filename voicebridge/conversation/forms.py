@@ -20,6 +20,8 @@ MASK = "***"
 """What stands for a secret in the conversation's own history."""
 OVERRULES = 0.8
 """A rule of this score that ends or hands off the call counts although the words fit the question, too."""
+OFFER = "offer "
+"""Begins the name of a form that only asks whether a rule was meant."""
 LEAVING = ("handoff", "end_call", "fallback")
 
 
@@ -30,21 +32,47 @@ class Forms(Acting):
         super().__init__(*args, **more)
         self._form: Filling | None = None
         self._keys = ""
+        self._offered_for = ""  # what he said that an offer was made for
 
     # ---- opening
+
+    def _answer_perhaps(self, reply: Reply, rule: Rule) -> None:
+        """What is done rather than said is not done on a perhaps: ask."""
+        if not rule.offer or rule.action == "say":
+            super()._answer_perhaps(reply, rule)
+            return
+        form = Form(f"{OFFER}{rule.name}", "", confirm=rule.offer, cancelled=self.agent.lines.all_right)
+        reply.form = form
+        self._offered_for = reply.caller_text
+        self._take_step(reply, Ask(Filling(form, stage="confirming"), rule.offer))
+
+    def _decide_offer(self, reply: Reply, said: Understood, name: str) -> None:
+        """Yes does it, no leaves it; anything else is something new."""
+        reply.touches_form, reply.filling, reply.form = True, None, None
+        rule = next((rule for rule in self.agent.rules if rule.name == name), None)
+        if said.answer == "yes" and rule is not None:
+            self._answer_by_rule(reply, rule)
+        elif said.answer == "no" or said.cancel:
+            self._offered_for, reply.complete = "", True
+            self._answer_with(reply, f"{self.agent.lines.all_right} {self.agent.lines.anything_else}".strip())
+        else:
+            self._offered_for = ""
+            self._answer(reply, reply.matched or ev.RuleMatched(0, None))
+        self._settle(reply)
 
     def _answer_by_rule(self, reply: Reply, rule: Rule) -> None:
         super()._answer_by_rule(reply, rule)
         form = self.agent.form(rule.form) if rule.action == "form" else None
         if form is not None:
             reply.complete = False
-            self._parse(reply, form, "", reply.caller_text)
+            said, self._offered_for = f"{self._offered_for} {reply.caller_text}".strip(), ""
+            self._parse(reply, form, "", said)
 
     def _parse(self, reply: Reply, form: Form, asked: str, text: str, *, keys: bool = False) -> None:
         reply.source, reply.form = "form", form
         reply.parse = self._number()
-        known = self._form.values if self._form is not None and self._form.form is form else ()
-        self._do(Parse(reply.parse, form.name, asked, text, keys, known))
+        filling = self._form if self._form is not None and self._form.form is form else Filling(form)
+        self._do(Parse(reply.parse, form.name, asked, text, keys, filling.partial, filling.values))
 
     def _open_instead(self, reply: Reply, form: str, failed: ToolAction | None = None, *, told: bool = False) -> bool:
         made = self.agent.form(form) if form else None
@@ -86,8 +114,7 @@ class Forms(Acting):
         reply.due = self._now + self._limits.answer_s
         self._reply = reply
         self._unanswered = 0
-        said = f"{filling.partial} {text}".strip()
-        self._parse(reply, filling.form, filling.asked if filling.stage == "asking" else "", said)
+        self._parse(reply, filling.form, filling.asked if filling.stage == "asking" else "", text)
         if any(rule.examples for rule in self.agent.rules):
             reply.match = self._number()
             self._do(Match(reply.match, text))
@@ -113,7 +140,9 @@ class Forms(Acting):
         said = reply.understood or Understood()
         filling, confirm = self._form, self._confirm(reply.form)
         lines = self.agent.lines
-        if filling is None or filling.form is not reply.form:
+        if filling is not None and filling.form is reply.form and reply.form.name.startswith(OFFER):
+            self._decide_offer(reply, said, reply.form.name.removeprefix(OFFER))
+        elif filling is None or filling.form is not reply.form:
             self._take_step(reply, begin(reply.form, said, lines=lines, confirm=confirm))
         elif (rule := self._digression(reply, said)) is None:
             self._take_step(reply, go_on(filling, said, reply.caller_text, lines=lines, confirm=confirm))
@@ -178,7 +207,7 @@ class Forms(Acting):
         if reply.touches_form:
             reply.touches_form, reply.before = False, (self._form,)
             self._form = reply.filling
-            self._keys = ""
+            self._forget_keys()
             self._remember(reply.filling)
         super()._committed(reply)
 
@@ -255,11 +284,21 @@ class Forms(Acting):
             self._do(SetTimer("key_gap", self._now + self._limits.key_gap_s))
         return True
 
-    def _keys_complete(self) -> None:
+    def _keys_late(self) -> None:
+        """No more keys came in time."""
+        if self._leaving:
+            self._forget_keys()
+        elif self._keys:
+            self._keys_complete()
+
+    def _forget_keys(self) -> None:
         for name in ("key_gap", "keys"):
             self._cancel_timer(name)
-        filling, keys = self._form, self._keys
         self._keys = ""
+
+    def _keys_complete(self) -> None:
+        filling, keys = self._form, self._keys
+        self._forget_keys()
         if filling is None:
             return
         self._interrupt_self()

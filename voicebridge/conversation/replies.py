@@ -232,3 +232,4 @@ class Replies(Speaking):
             self._draft(text)
             if self._endpoint_passed:
                 self._commit()
+        self._give_ready()  # an end without a word waits for no more than this

@@ -53,6 +53,7 @@ class Speaking:
         self._asked = False  # what we said last was a question
         self._waiting = False  # committed, and nothing of the answer given to playout yet
         self._reply: Reply | None = None
+        self._request: int | None = None  # a transcript is awaited
         self._lines: dict[int, Piece] = {}  # fillers and trouble on their way, outside of any reply
         self._sent: dict[int, tuple[int, Piece]] = {}  # given to playout: segment -> turn, piece
         self._cut_text: str | None = None
@@ -73,6 +74,11 @@ class Speaking:
     @property
     def turn(self) -> int:
         return self._turn
+
+    @property
+    def _leaving(self) -> bool:
+        """The last words are being said, and nothing that the caller does keeps the call."""
+        return self._ending is not None and self._ending.reason != "no_input"
 
     # ---- small things
 
@@ -122,6 +128,8 @@ class Speaking:
         self._reply = reply
         if self._agent is Agent.IDLE:
             self._move(Move.COMMIT)
+        self._waiting = True
+        self._do(SetTimer("stuck", self._now + self._limits.answer_s))  # should its speech neither come nor fail
         self._add(reply, kind, text, deadline=self._now)
 
     def _greet(self) -> None:
@@ -162,6 +170,8 @@ class Speaking:
         if self._agent in (Agent.SPEAKING, Agent.PAUSED):
             self._move(Move.INTERRUPT)
             self._do(FlushPlayout())
+        elif self._agent is Agent.THINKING:
+            self._move(Move.INTERRUPT)  # its timers are gone: who goes on sets his own
         self._drop_reply()
 
     def _end(self) -> None:
@@ -235,6 +245,7 @@ class Speaking:
         if event.segment not in self._sent:
             return
         _, piece = self._sent[event.segment]
+        piece.begun = True
         if piece.kind != "filler" and self._reply is not None:
             if not self._reply.heard:
                 self._answer_began = self._now
@@ -321,3 +332,5 @@ class Speaking:
     def _stuck(self) -> None:
         if self._waiting and self._agent in (Agent.THINKING, Agent.SPEAKING):
             self._trouble("no_answer_in_time")
+        elif self._waiting and self._agent is Agent.PAUSED:  # over a filler he made a sound: that is judged first
+            self._do(SetTimer("stuck", self._now + self._limits.barge_in_give_up_s))

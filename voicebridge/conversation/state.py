@@ -9,7 +9,7 @@ from typing import Literal
 from voicebridge.conversation.agent import Rule
 from voicebridge.conversation.clauses import ClauseSplitter
 from voicebridge.conversation.commands import EndCall, SegmentKind
-from voicebridge.conversation.events import RuleMatched
+from voicebridge.conversation.events import RuleMatched, ToolDone
 from voicebridge.conversation.filling import Filling
 from voicebridge.conversation.form import Form, SlotValue, Understood
 
@@ -150,6 +150,7 @@ class Piece:
     text: str
     ready: bool = False
     given: bool = False
+    begun: bool = False  # something of it was heard
 
 
 @dataclass
@@ -167,6 +168,8 @@ class Reply:
     parse: int | None = None
     action: Action | None = None
     run: int | None = None
+    result: tuple[Run, ToolDone] | None = None  # what a tool gave, told by the pieces from
+    result_from: int = 0
     steps: int = 0  # tools that the model had run in this turn
     form: Form | None = None  # the form that this reply opens or goes on with
     touches_form: bool = False  # the form is to be changed when this is committed:
