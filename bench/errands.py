@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import sqlite3
 import tempfile
@@ -40,6 +41,8 @@ from voicebridge.pbx.leg import LegListener, MediaLeg
 from voicebridge.phone import Line, Phone
 from voicebridge.tools.runner import ToolRunner
 from voicebridge.trace.render import show_call
+
+log = logging.getLogger(__name__)
 
 EXAM = BENCH / "errands"
 EXAMPLE = BENCH.parent / "plugins" / "voicebridge-sql" / "example"
@@ -112,8 +115,8 @@ class Customer(Phone):
             if self._closed.is_set() or call is None or self._finished(call):
                 return
             what = self._next(call)
-            if not what:
-                return
+            if not what or not self._recording(what).exists():
+                return  # he has nothing to say to that
             await self._utter(what)
 
     def _finished(self, call: Call) -> bool:
@@ -289,6 +292,7 @@ async def run(only: Sequence[str], show: bool, at_once: int) -> list[Outcome]:
                 for done in asyncio.as_completed([placed(script) for script in scripts]):
                     made.append(await done)
                     bar.update(1)
+                    log.info("%s %s", made[-1].id, made[-1].missing or "right")
         finally:
             await shop.close()
     return sorted(made, key=lambda outcome: outcome.id)
@@ -315,6 +319,8 @@ def shown(outcomes: Iterable[Outcome]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the outcomes as JSON.")
 def main(only: Sequence[str], show: bool, at_once: int, as_json: bool) -> None:
     """Whether callers get done what they called for."""
+    logging.basicConfig(level=logging.WARNING)
+    log.setLevel(logging.INFO)
     outcomes = uvloop.run(run(only, show, at_once))
     if as_json:
         click.echo(json.dumps({**machine(), "outcomes": [dataclasses.asdict(each) for each in outcomes]}, indent=2))

@@ -185,6 +185,12 @@ def test_who_spells_gets_more_time():
     assert stage.run(2).spoken()[-1].startswith("Tuesday")
 
 
+def test_who_has_said_all_digits_waits_no_longer_than_others():
+    stage = talk(ready(), "i want to book", "tuesday three")
+    stage.begins("5 5 5 1 2 3").run(1.0).stops().run(0.4)
+    assert stage.spoken()[-1].startswith("Tuesday")
+
+
 def test_silence_asks_the_open_question_again():
     stage = talk(ready(), "i want to book").run(6)
     assert stage.spoken()[-2:] == ["Which day?", "Which day?"]

@@ -260,6 +260,9 @@ class Conversation(Forms):
         mine = self._reply is not None and self._reply.parse == event.request
         if mine and self._form is not None and not (said.values or said.answer or said.cancel):
             self._wait_longer(self._limits.endpoint_unsure_s)
+        elif mine and self._caller is Caller.PAUSING and self._complete(said):
+            self._endpoint_s = self._limits.endpoint_s  # every digit is there: nothing more to wait for
+            self._do(SetTimer("endpoint", max(self._now, self._last_voice + self._endpoint_s)))
         super()._on_parsed(event)
 
     def _wait_longer(self, endpoint_s: float) -> None:

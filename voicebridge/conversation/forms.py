@@ -238,6 +238,13 @@ class Forms(Acting):
         slot = self._form.slot if self._form is not None else None
         return slot is not None and slot.kind in SPELLED
 
+    def _complete(self, said: Understood) -> bool:
+        """Whether as many digits or letters came as there can be."""
+        slot = self._form.slot if self._form is not None else None
+        if slot is None or slot.kind not in SPELLED or slot.most is None:
+            return False
+        return any(value.slot == slot.name and len(value.value) >= slot.most for value in said.values)
+
     @property
     def question(self) -> str:
         """What of a form we wait for: a slot's name, `confirm`, `change` (what is wrong?), or "" without a form."""
