@@ -96,7 +96,7 @@ class Acting(Replies):
         self._covers = 0
         self._progress = ""
         if self._waiting:
-            self._do(SetTimer("cover", self._now + self._limits.tool_cover_s))
+            self._cover_by(min(self._cover_at, self._now + self._limits.tool_cover_s))
             self._do(SetTimer("stuck", self._now + self._patience()))
         self._do(RunTool(run, reply.turn, action.tool, action.arguments))
 
@@ -299,7 +299,7 @@ class Acting(Replies):
         if handing.calling:
             self._do(Hold(False))
             if self._waiting:  # what covered the wait was the music
-                self._do(SetTimer("cover", self._now + self._limits.tool_cover_s))
+                self._cover_by(self._now + self._limits.tool_cover_s)
 
     def _leave(self, reply: Reply, reason: str) -> None:
         """No target is known: the PBX's own fallback is a human, too."""
@@ -398,7 +398,7 @@ class Acting(Replies):
         self._covers = 0
         super()._start_waiting()
         if self._handing is not None and self._handing.calling:
-            self._do(SetTimer("cover", self._now + self._limits.hold_every_s))
+            self._cover_by(self._now + self._limits.hold_every_s)
 
     def _filler(self) -> str:
         lines = self.agent.lines

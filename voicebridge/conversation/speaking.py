@@ -54,6 +54,7 @@ class Speaking:
         self._waiting = False  # committed, and nothing of the answer given to playout yet
         self._reply: Reply | None = None
         self._request: int | None = None  # a transcript is awaited
+        self._cover_at = math.inf  # when silence is covered next
         self._lines: dict[int, Piece] = {}  # fillers and trouble on their way, outside of any reply
         self._sent: dict[int, tuple[int, Piece]] = {}  # given to playout: segment -> turn, piece
         self._cut_text: str | None = None
@@ -289,7 +290,7 @@ class Speaking:
 
     def _run_dry(self) -> None:
         self._move(Move.RUN_DRY)
-        self._do(SetTimer("cover", self._now + self._cover_pause()))
+        self._cover_by(self._now + self._cover_pause())
         if not self._waiting:  # in the middle of an answer
             self._waiting = True
             self._do(SetTimer("stuck", self._now + self._patience()))
@@ -302,15 +303,21 @@ class Speaking:
         patience = self._last_voice + self._limits.endpoint_s + self._limits.cover_first_s
         soon = self._now + min(LEAST_COVER_S, self._limits.cover_first_s)
         latest = self._now + self._limits.cover_first_s
-        self._do(SetTimer("cover", max(soon, min(patience, latest))))
+        self._cover_by(max(soon, min(patience, latest)))
         self._do(SetTimer("stuck", self._now + self._patience()))
 
     def _stop_waiting(self) -> None:
         self._waiting = False
         self._cancel_timer("stuck")
         self._cancel_timer("cover")
+        self._cover_at = math.inf
+
+    def _cover_by(self, at: float) -> None:
+        self._cover_at = at
+        self._do(SetTimer("cover", at))
 
     def _cover(self) -> None:
+        self._cover_at = math.inf
         if self._agent is not Agent.THINKING or self._ending is not None:
             return
         self._say_meanwhile(self._filler())
@@ -320,7 +327,7 @@ class Speaking:
         piece = Piece(self._number(), "filler", text)
         self._lines[piece.segment] = piece
         self._do(Synthesize(piece.segment, self._turn, "filler", piece.text, self._now, self._now + 1.0))
-        self._do(SetTimer("cover", self._now + self._limits.cover_every_s))
+        self._cover_by(self._now + self._limits.cover_every_s)
 
     def _filler(self) -> str:
         return self._phrase("filler", self.agent.lines.fillers)
