@@ -279,6 +279,10 @@ def test_an_agent_may_extend_another(place):
     assert agent.facts == ("Two.", "One.")
     assert (agent.limits.no_input_s, agent.limits.call_s) == (9, 99)
     assert [(rule.name, rule.say) for rule in agent.rules] == [("b", ("Mine.",)), ("a", ("A.",))]
+    changed = 'extends = "base"\ngreeting = "Hi."\n[[rules]]\nname = "a"\nsay = ["Changed."]\n'
+    (place / "shop.toml").write_text(changed)
+    first = load_agent(place / "shop.toml").rules[0]
+    assert (first.name, first.say, first.examples) == ("a", ("Changed.",), ("a",)), "what it does not say stands"
 
 
 def test_an_example_that_an_agent_gives_to_its_own_rule_is_taken_from_what_it_extends(place):

@@ -59,9 +59,13 @@ def _merged(base: dict[str, Any], table: dict[str, Any]) -> dict[str, Any]:
     for key, value in table.items():
         old = base.get(key)
         if isinstance(value, list) and isinstance(old, list):
+            known = {item["name"]: item for item in old if isinstance(item, dict) and "name" in item}
+            own = [
+                known.get(item.get("name", ""), {}) | item if isinstance(item, dict) else item for item in value
+            ]
             named = {item["name"] for item in value if isinstance(item, dict) and "name" in item}
             kept = [item for item in old if not (isinstance(item, dict) and item.get("name") in named)]
-            made[key] = value + (_without_examples_of(value, kept) if key == "rules" else kept)
+            made[key] = own + (_without_examples_of(value, kept) if key == "rules" else kept)
         elif isinstance(value, dict) and isinstance(old, dict):
             made[key] = _merged(old, value)
         else:
@@ -108,6 +112,8 @@ def _agent_problems(agent: AgentSpec) -> Iterator[tuple[tuple[int | str, ...], s
             yield here, f"rules.examples: rule {rule.name!r} has neither examples nor a key (dtmf): nothing leads to it"
         if rule.action == "say" and not rule.say:
             yield here, f"rules.say: rule {rule.name!r} has nothing to say"
+        if rule.leads_to and not getattr(agent.rule(rule.leads_to), "offer", ""):
+            yield ("rules", index, "leads_to"), f"rules.leads_to: {rule.leads_to!r} is no rule with an offer"
         if rule.action == "tool" and rule.tool not in agent.tools:
             known = _list(agent.tools)
             yield ("rules", index, "tool"), f"rules.tool: {rule.tool!r} is not in the agent's tools: {known}"

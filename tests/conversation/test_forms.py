@@ -173,6 +173,23 @@ def test_an_offer_that_is_declined_is_left_and_something_new_is_answered():
     assert talk(stage, "yes").spoken()[-1] == "No idea.", "the offer is over"
 
 
+def test_an_answer_may_lead_to_an_offer():
+    rules = (OFFERING.rules[0], replace(OFFERING.rules[2], leads_to="book"))
+    stage = talk(ready(replace(OFFERING, rules=rules)), "when are you open")
+    assert stage.spoken()[-2:] == ["From nine to five.", "Would you like to book?"]
+    assert talk(stage, "yes").spoken()[-1] == "Which day?"
+    assert talk(stage, "when are you open").spoken()[-2:] == ["From nine to five.", "Which day?"], "one form at a time"
+
+
+def test_who_wants_a_human_has_not_told_his_name():
+    named = replace(BOOK, slots=(Slot("name", "name", ask=("Your name?",)),), confirm="")
+    told = lambda w: Understood((SlotValue("name", "Somebody", "Somebody"),))  # noqa: E731
+    stage = talk(ready(replace(AGENT, forms=(named,))), "i want to book")
+    stage.parse = told
+    talk(stage, "a human please")
+    assert stage.commands(cmd.EndCall)[0].target == "desk"
+
+
 def test_without_an_offer_a_perhaps_is_not_done():
     stage = talk(ready(sure=False), "i want to book")
     assert stage.spoken()[-1] == "No idea."

@@ -44,6 +44,8 @@ class Rule:
     arguments: dict[str, Any] = field(default_factory=dict)
     done: tuple[str, ...] = ()
     """What is said when the tool worked, with `{field}` of its result; empty speaks the result's own words."""
+    leads_to: str = ""
+    """A rule that is offered (by its `offer`) behind this one's words: a price, and "Would you like to book?" """
     offer: str = ""
     """Asked where it is only perhaps what the caller wants (form, tool, handoff): "Would you like to book a table?" """
 
@@ -173,6 +175,9 @@ class AgentSpec:
     call_facts: tuple[str, ...] = ()
     lines: Lines = field(default_factory=Lines)
     limits: Limits = field(default_factory=Limits)
+
+    def rule(self, name: str) -> Rule | None:
+        return next((rule for rule in self.rules if rule.name == name), None)
 
     def form(self, name: str) -> Form | None:
         return next((form for form in self.forms if form.name == name), None)

@@ -41,6 +41,9 @@ class Forms(Acting):
         if not rule.offer or rule.action == "say":
             super()._answer_perhaps(reply, rule)
             return
+        self._offer(reply, rule)
+
+    def _offer(self, reply: Reply, rule: Rule) -> None:
         form = Form(f"{OFFER}{rule.name}", "", confirm=rule.offer, cancelled=self.agent.lines.all_right)
         reply.form = form
         self._offered_for = reply.caller_text
@@ -49,20 +52,24 @@ class Forms(Acting):
     def _decide_offer(self, reply: Reply, said: Understood, name: str) -> None:
         """Yes does it, no leaves it; anything else is something new."""
         reply.touches_form, reply.filling, reply.form = True, None, None
-        rule = next((rule for rule in self.agent.rules if rule.name == name), None)
+        rule = self.agent.rule(name)
         if said.answer == "yes" and rule is not None:
             self._answer_by_rule(reply, rule)
         elif said.answer == "no" or said.cancel:
             self._offered_for, reply.complete = "", True
             self._answer_with(reply, f"{self.agent.lines.all_right} {self.agent.lines.anything_else}".strip())
         else:
-            self._offered_for = ""
+            if reply.matched is None or reply.matched.rule != name:
+                self._offered_for = ""
             self._answer(reply, reply.matched or ev.RuleMatched(0, None))
         self._settle(reply)
 
     def _answer_by_rule(self, reply: Reply, rule: Rule) -> None:
         super()._answer_by_rule(reply, rule)
         form = self.agent.form(rule.form) if rule.action == "form" else None
+        following = self.agent.rule(rule.leads_to) if rule.leads_to else None
+        if following is not None and following.offer and self._form is None:
+            self._offer(reply, following)
         if form is not None:
             reply.complete = False
             said, self._offered_for = f"{self._offered_for} {reply.caller_text}".strip(), ""
@@ -165,7 +172,9 @@ class Forms(Acting):
         if rule is None:
             return None
         answers = bool(said.values or said.answer or said.partial)
-        if rule.action in LEAVING and (not answers or matched.score >= OVERRULES):
+        slot = self._form.slot if self._form is not None else None
+        a_name = slot is not None and slot.kind == "name" and not said.answer  # "somebody" is none
+        if rule.action in LEAVING and (not answers or a_name or matched.score >= OVERRULES):
             return rule
         return rule if not answers and rule.action in ("say", "form") and rule.form != self._form_name() else None
 
