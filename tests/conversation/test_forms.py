@@ -190,6 +190,19 @@ def test_who_wants_a_human_has_not_told_his_name():
     assert stage.commands(cmd.EndCall)[0].target == "desk"
 
 
+def test_perhaps_a_human_is_offered_in_the_middle_of_a_form_which_goes_on_otherwise():
+    stage = talk(ready(OFFERING), "i want to book")
+    stage.sure = False
+    talk(stage, "a human please")
+    assert stage.spoken()[-1] == "Do you want a person?"
+    talk(stage, "no")
+    assert stage.spoken()[-1] == "All right. Which day?"
+    talk(stage, "tuesday")
+    assert stage.spoken()[-1] == "What time?"
+    talk(stage, "a human please", "yes")
+    assert stage.commands(cmd.EndCall)[0].target == "desk"
+
+
 def test_without_an_offer_a_perhaps_is_not_done():
     stage = talk(ready(sure=False), "i want to book")
     assert stage.spoken()[-1] == "No idea."

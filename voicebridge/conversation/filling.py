@@ -30,6 +30,8 @@ class Filling:
     asked: str = ""
     misses: int = 0
     partial: str = ""
+    resume: Filling | None = None
+    """Of a question that came between: the form that it interrupted."""
     raw: str = ""
     """A model's arguments, which only wait for a yes: they go to the tool as they are."""
 

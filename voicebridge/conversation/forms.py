@@ -43,18 +43,23 @@ class Forms(Acting):
             return
         self._offer(reply, rule)
 
-    def _offer(self, reply: Reply, rule: Rule) -> None:
+    def _offer(self, reply: Reply, rule: Rule, resume: Filling | None = None) -> None:
         form = Form(f"{OFFER}{rule.name}", "", confirm=rule.offer, cancelled=self.agent.lines.all_right)
         reply.form = form
         self._offered_for = reply.caller_text
-        self._take_step(reply, Ask(Filling(form, stage="confirming"), rule.offer))
+        self._take_step(reply, Ask(Filling(form, stage="confirming", resume=resume), rule.offer))
 
     def _decide_offer(self, reply: Reply, said: Understood, name: str) -> None:
         """Yes does it, no leaves it; anything else is something new."""
+        resume = self._form.resume if self._form is not None else None
         reply.touches_form, reply.filling, reply.form = True, None, None
         rule = self.agent.rule(name)
         if said.answer == "yes" and rule is not None:
             self._answer_by_rule(reply, rule)
+        elif resume is not None:
+            self._offered_for, reply.complete, reply.filling = "", True, resume
+            question = again(resume, confirm=self._confirm(resume.form), lines=self.agent.lines)
+            self._answer_with(reply, f"{self.agent.lines.all_right} {question}")
         elif said.answer == "no" or said.cancel:
             self._offered_for, reply.complete = "", True
             self._answer_with(reply, f"{self.agent.lines.all_right} {self.agent.lines.anything_else}".strip())
@@ -151,6 +156,8 @@ class Forms(Acting):
             self._decide_offer(reply, said, reply.form.name.removeprefix(OFFER))
         elif filling is None or filling.form is not reply.form:
             self._take_step(reply, begin(reply.form, said, lines=lines, confirm=confirm))
+        elif (perhaps := self._perhaps_leaves(reply, said)) is not None:
+            self._offer(reply, perhaps, resume=filling)
         elif (rule := self._digression(reply, said)) is None:
             self._take_step(reply, go_on(filling, said, reply.caller_text, lines=lines, confirm=confirm))
         else:
@@ -163,12 +170,20 @@ class Forms(Acting):
         self._reckon(reply)
         self._give_ready()
 
+    def _perhaps_leaves(self, reply: Reply, said: Understood) -> Rule | None:
+        """A rule that ends or hands off the call, perhaps meant by words that answer nothing: it is asked for."""
+        matched = reply.matched
+        if matched is None or matched.sure or said.values or said.answer or said.cancel or said.partial:
+            return None
+        rule = self.agent.rule(matched.rule or "")
+        return rule if rule is not None and rule.action in LEAVING and rule.offer else None
+
     def _digression(self, reply: Reply, said: Understood) -> Rule | None:
         """The rule that was meant rather than an answer to the question."""
         matched = reply.matched
         if matched is None or not matched.sure or said.cancel:
             return None
-        rule = next((rule for rule in self.agent.rules if rule.name == matched.rule), None)
+        rule = self.agent.rule(matched.rule or "")
         if rule is None:
             return None
         answers = bool(said.values or said.answer or said.partial)
@@ -256,10 +271,12 @@ class Forms(Acting):
 
     @property
     def question(self) -> str:
-        """What of a form we wait for: a slot's name, `confirm`, `change` (what is wrong?), or "" without a form."""
+        """What we wait for: a slot's name, `confirm`, `change` (what is wrong?), `offer RULE`, or "" without a form."""
         filling = self._form
         if filling is None:
             return ""
+        if filling.form.name.startswith(OFFER):
+            return filling.form.name
         return {"confirming": "confirm", "changing": "change"}.get(filling.stage, filling.asked)
 
     @property
