@@ -207,7 +207,9 @@ class Customer(Phone):
         """The rules of the shop that lead to what he called for."""
         kind, target = self._script["kind"], self._script["expect"].get("target")
         wish = {"reception": ("human", "appointment_changed"), "sales": ("sales",)}.get(target, ())
-        return {"book": ("booking",), "lookup": ("repair",)}.get(kind, (*wish, "booking") if "answers" in self._script else wish)
+        if kind == "hand_off":  # some have begun to book when they wish for a human
+            return (*wish, "booking") if "answers" in self._script else wish
+        return ("booking",) if kind == "book" else ("repair",)
 
     def _judged(self, call: Call) -> str:
         wrong = self._wrong(call)
