@@ -110,3 +110,12 @@ def test_a_time_said_back_is_understood(that):
     that = that.replace(second=0, microsecond=0)
     assert understood(say_time(that)) == that.strftime("%H:%M")
     assert understood(f"make it {say_time(that)}", asked=False) == that.strftime("%H:%M")
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["This is too complicated.", "Let me talk to somebody.", "I want to speak to a person", "What for, I wonder?"],
+)
+def test_a_word_that_only_sounds_like_an_hour_is_none_in_a_sentence(said):
+    form = Form("visit", "visit", (Slot("time", "time", opens="09:00", closes="18:00"),))
+    assert parse(form, "time", said, now=datetime(2026, 12, 2, 10)).values == ()

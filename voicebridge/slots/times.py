@@ -24,6 +24,8 @@ _END: Final = (
 _Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], tuple[int, int] | None]]
 MORNING: Final = re.compile(r"(?<!good )\b(?:morning|breakfast)\b")
 EVENING: Final = re.compile(r"(?<!good )\b(?:afternoon|evening|tonight|dinner|pm)\b")
+ALONE_WORDS: Final = 3
+_GOES_ON: Final = re.compile(r"[\s,]*(?:in the|at night|o'? ?clock|a\.? ?m|p\.? ?m)\b", re.IGNORECASE)
 NIGHT: Final = re.compile(r"(?<!good )\bnight\b")
 
 
@@ -31,8 +33,14 @@ def find_times(text: str, asked: Asked, context: Context) -> list[Found]:
     """Times as HH:MM (24 hours); "at three" is taken as the slot's opening hours have it."""
     found = _found(line(text), asked, context)
     for sound in (1, 2) if asked.by_sound and not found else ():
-        found = found or _found(line(text, sound), asked, context)
+        found = found or [each for each in _found(line(text, sound), asked, context) if _is_heard(each, text)]
     return found
+
+
+def _is_heard(found: Found, text: str) -> bool:
+    """Whether a word that only sounds like an hour is one: "to" alone may be, "let me talk to somebody" has none."""
+    alone = len(text[found.start : found.end].split()) == 1
+    return not alone or len(text.split()) <= ALONE_WORDS or _GOES_ON.match(text[found.end :]) is not None
 
 
 def _found(said: Line, asked: Asked, context: Context) -> list[Found]:
