@@ -14,11 +14,19 @@ from pydantic import TypeAdapter
 
 from voicebridge.conversation import templates
 from voicebridge.conversation.agent import AgentSpec
-from voicebridge.conversation.form import Form
+from voicebridge.conversation.form import Form, Slot
+from voicebridge.conversation.owntools import OWN
 from voicebridge.targets import Target, named_by
 from voicebridge.tomlfile import ConfigError, place, read, validated
 
 EMBEDDED_AGENTS = resources.files("voicebridge") / "data" / "agents"
+KEYS = "0123456789*#ABCD"
+LEAST_S = 0.02
+"""A timer shorter than a frame only spins."""
+LONGEST = 2_000
+"""Characters of one line of an agent's: two minutes of speech."""
+MAY_BE_EMPTY = frozenset({"perhaps", "anything_else", "still"})
+"""Lines without which something else is said, or nothing more."""
 
 
 def load_agent(path: Path) -> AgentSpec:
@@ -102,6 +110,15 @@ def _agent_problems(agent: AgentSpec) -> Iterator[tuple[tuple[int | str, ...], s
     for limit, value in dataclasses.asdict(agent.limits).items():
         if not 0 < value < 1e6 and (limit, value) != ("no_input_limit", 0):
             yield ("limits", limit), f"limits.{limit}: {value} is not above 0"
+        elif limit.endswith("_s") and value < LEAST_S:
+            yield ("limits", limit), f"limits.{limit}: {value} is not at least {LEAST_S}, one frame of sound"
+    yield from _text_problems(agent)
+    yield from _rule_problems(agent)
+    for index, form in enumerate(agent.forms):
+        yield from _form_problems(agent, index, form)
+
+
+def _rule_problems(agent: AgentSpec) -> Iterator[tuple[tuple[int | str, ...], str]]:
     seen: set[str] = set()
     for index, rule in enumerate(agent.rules):
         here = ("rules", index, "name")
@@ -117,11 +134,32 @@ def _agent_problems(agent: AgentSpec) -> Iterator[tuple[tuple[int | str, ...], s
         if rule.action == "tool" and rule.tool not in agent.tools:
             known = _list(agent.tools)
             yield ("rules", index, "tool"), f"rules.tool: {rule.tool!r} is not in the agent's tools: {known}"
+        if rule.action == "tool" and rule.tool in OWN:
+            why = f"rules.tool: {rule.tool} is the model's own: end_call and handoff are actions of rules"
+            yield ("rules", index, "tool"), why
+        if len(rule.dtmf) > 1 or rule.dtmf not in KEYS:
+            yield ("rules", index, "dtmf"), f"rules.dtmf: {rule.dtmf!r} is not one of the keys {KEYS}"
+        elif rule.dtmf and rule.dtmf in [other.dtmf for other in agent.rules[:index]]:
+            yield ("rules", index, "dtmf"), f"rules.dtmf: two rules have the key {rule.dtmf}"
+        if any(not text.strip() for text in (*rule.say, *rule.examples)):
+            yield here, f"rules: rule {rule.name!r} has an empty text among say or examples"
         if rule.action == "form" and agent.form(rule.form) is None:
             known = _list(form.name for form in agent.forms)
             yield ("rules", index, "form"), f"rules.form: {rule.form!r} is none of the agent's forms: {known}"
-    for index, form in enumerate(agent.forms):
-        yield from _form_problems(agent, index, form)
+
+
+def _text_problems(agent: AgentSpec) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """Lines that would be silence where something has to be said, or that nobody would listen to the end of."""
+    for name, value in dataclasses.asdict(agent.lines).items():
+        texts = (value,) if isinstance(value, str) else value
+        if name not in MAY_BE_EMPTY and (not texts or not all(text.strip() for text in texts)):
+            yield ("lines", name), f"lines.{name}: is empty, and nothing would be said"
+    if agent.greeting and not agent.greeting.strip():
+        yield ("greeting",), 'greeting: is blank; greeting = "" lets the caller speak first'
+    for text in agent.fixed_lines():
+        if len(text) > LONGEST:
+            where = ("greeting",) if text == agent.greeting else ()
+            yield where, f"{text[:40]!r}...: {len(text)} characters; at most {LONGEST} can be said at once"
 
 
 def _form_problems(agent: AgentSpec, index: int, form: Form) -> Iterator[tuple[tuple[int | str, ...], str]]:
@@ -133,7 +171,13 @@ def _form_problems(agent: AgentSpec, index: int, form: Form) -> Iterator[tuple[t
         yield ("forms", index, "tool"), f"forms.tool: {form.tool!r} is not in the agent's tools: {_list(agent.tools)}"
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield here, f"forms.slots: form {form.name!r} has two slots called {name!r}"
+    if form.tool in OWN:
+        yield ("forms", index, "tool"), f"forms.tool: {form.tool} is the model's; a form is for another tool"
+    if form.misses < 1:
+        yield ("forms", index, "misses"), f"forms.misses: {form.misses} is not at least 1"
     for slot in form.slots:
+        for why in _slot_problems(slot):
+            yield here, f"forms.slots: slot {slot.name!r} of form {form.name!r} {why}"
         if not slot.ask and not slot.optional:
             yield here, f"forms.slots: slot {slot.name!r} of form {form.name!r} has no question (ask)"
         if slot.kind == "choice" and not slot.choices:
@@ -145,6 +189,24 @@ def _form_problems(agent: AgentSpec, index: int, form: Form) -> Iterator[tuple[t
     said = templates.fields(form.confirm).union(*(templates.fields(text) for text in form.done))
     for name in sorted(secret & said):
         yield here, f"forms: slot {name!r} of form {form.name!r} is secret and would be said aloud"
+
+
+def _slot_problems(slot: Slot) -> Iterator[str]:
+    if not slot.name.isidentifier():
+        yield "needs a name of letters, digits and _"
+    if any(not text.strip() for text in (*slot.ask, *slot.again)):
+        yield "has an empty question"
+    if slot.least is not None and slot.most is not None and slot.least > slot.most:
+        yield f"can never be answered: least = {slot.least} is above most = {slot.most}"
+    if slot.most is not None and slot.most < 1 and slot.kind != "number":
+        yield f"can never be answered: most = {slot.most}"
+    for name, value in (("opens", slot.opens), ("closes", slot.closes)):
+        if value and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d|24:00", value):
+            yield f"has {name} = {value!r}: write HH:MM"
+    if slot.kind == "choice" and any(not choice.value.strip() for choice in slot.choices):
+        yield "has a choice without a value"
+    if slot.terminator not in ("*", "#", ""):
+        yield f"has terminator = {slot.terminator!r}: * or # end the keys"
 
 
 def _list(names: Iterable[str]) -> str:

@@ -343,3 +343,11 @@ def test_consequences_are_confirmed_aloud_first():
         assert stage.spoken()[-1] == "Shall I cancel order 3?"
         stage.caller(answer).run(5)
         assert len(stage.commands(cmd.RunTool)) == runs
+
+
+def test_a_date_in_a_rules_arguments_is_told_to_the_tool_as_text():
+    from datetime import date
+
+    rule = replace(DOER.rules[0], arguments={"day": date(2026, 12, 1)})
+    stage = ready(replace(DOER, rules=(rule,))).caller("where is my order").run(2)
+    assert json.loads(stage.commands(cmd.RunTool)[0].arguments) == {"day": "2026-12-01"}

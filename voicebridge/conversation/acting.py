@@ -60,7 +60,7 @@ class Acting(Replies):
         if rule.action == "handoff":
             self._want(reply, HandOffAction(rule.target or self.agent.human, f"rule_{rule.name}"))
         elif rule.action == "tool":
-            self._want_tool(reply, ToolAction(rule.tool, json.dumps(rule.arguments), rule.done))
+            self._want_tool(reply, ToolAction(rule.tool, json.dumps(rule.arguments, default=str), rule.done))
 
     def _answer_unknown(self, reply: Reply) -> None:
         if self.agent.human and self._misunderstood + 1 >= self._limits.misunderstandings:
