@@ -181,6 +181,36 @@ FAULTS: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+async def test_what_a_tool_does_to_its_settings_is_gone_with_its_run(bench):
+    @tool
+    async def look(ctx: ToolContext) -> str:
+        ctx.settings["rooms"].append("blue")
+        return " ".join(ctx.settings["rooms"])
+
+    runner = bench.runner(look, settings={"look": {"rooms": ["red"]}})
+    said = [(await runner.run(bench.call, run, "look", "{}")).say for run in (1, 2)]
+    assert said == ["red blue", "red blue"]
+
+
+async def test_a_stream_that_never_waits_keeps_nobody_and_its_deadline(bench):
+    @tool(deadline_s=0.2)
+    async def stream() -> Any:
+        while True:
+            yield "Working."
+
+    beats = []
+
+    async def other_calls() -> None:
+        while True:
+            beats.append(1)
+            await asyncio.sleep(0.01)
+
+    others = asyncio.create_task(other_calls())
+    assert plain(await bench.run(stream)) == ToolOutcome(False, cause="timeout")
+    others.cancel()
+    assert len(beats) > 3
+
+
 @pytest.mark.parametrize("shape", ["async", "stream", "thread"])
 async def test_no_fault_of_a_tool_is_more_than_a_failed_run(bench, fault, shape):
     act, cause = FAULTS[fault]

@@ -39,6 +39,7 @@ async def streamed(stream: Any, progress: Callable[[str], None]) -> Any:
             if not isinstance(value, str):
                 return value
             progress(value)
+            await asyncio.sleep(0)  # a stream that waits for nothing must not keep the loop, nor miss its deadline
     finally:
         await stream.aclose()
     return None

@@ -7,6 +7,7 @@ tool has declared (`on_hangup`).
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import logging
 import random
@@ -238,7 +239,8 @@ class ToolRunner:
         settings = {**self._settings.get(name, {}), **call.settings.get(name, {})}
         return ToolContext(
             tool=name, call_id=call.call_id, agent=call.agent, language=call.language, caller=call.caller,
-            dialled=call.dialled, settings={key: value for key, value in settings.items() if key not in SPOKEN},
+            dialled=call.dialled,
+            settings=copy.deepcopy({key: value for key, value in settings.items() if key not in SPOKEN}),
             key=f"{call.call_id}-{this.number}", deadline=deadline, folder=self._folder, now=self._now,
             progress=Progress(progress, lambda: this.heard),
         )  # fmt: skip
