@@ -180,7 +180,6 @@ FAULTS: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
 async def test_what_a_tool_does_to_its_settings_is_gone_with_its_run(bench):
     @tool
     async def look(ctx: ToolContext) -> str:
@@ -211,6 +210,7 @@ async def test_a_stream_that_never_waits_keeps_nobody_and_its_deadline(bench):
     assert len(beats) > 3
 
 
+@pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("shape", ["async", "stream", "thread"])
 async def test_no_fault_of_a_tool_is_more_than_a_failed_run(bench, fault, shape):
     act, cause = FAULTS[fault]
