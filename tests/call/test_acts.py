@@ -136,6 +136,13 @@ async def test_half_a_number_goes_on_or_is_said_again(tmp_path):
     assert [value.value for value in again.values] == ["4711"]
 
 
+async def test_other_words_after_half_a_number_are_not_half_a_number_again(tmp_path):
+    stage = Stage(tmp_path)
+    stage.acts.parse(cmd.Parse(1, "visit", "pin", "give me a human", partial="47"))
+    (words,) = (event.understood for event in stage.events)
+    assert (words.values, words.partial) == ((), "")
+
+
 async def test_a_target_of_the_dialplans_is_gone_to_and_an_unknown_one_is_not(tmp_path):
     stage = Stage(tmp_path)
     stage.acts.hand_off(cmd.HandOff(1, "desk", "asked"))

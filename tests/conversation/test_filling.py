@@ -96,6 +96,14 @@ def test_half_a_number_is_waited_for_and_put_together():
     assert isinstance(done, Run)
 
 
+def test_what_is_no_digit_after_half_a_number_is_a_miss_and_all_of_it_is_asked_for_again():
+    form = Form("call", "call", (Slot("number", "digits", ask=("Which number?",)),))
+    step = begin(form, Understood(), lines=LINES, confirm="")
+    step = go_on(step.filling, Understood(partial="555"), "five five five", lines=LINES, confirm="")
+    step = go_on(step.filling, Understood(), "what number", lines=LINES, confirm="")
+    assert (step.filling.partial, step.filling.misses) == ("", 1)
+
+
 def test_a_form_without_slots_only_asks_for_a_yes():
     form = Form("confirm x", "x", confirm="Shall I?")
     asking = Filling(form, stage="confirming", raw='{"a": 1}')

@@ -78,7 +78,9 @@ class Acts:
         else:
             understood = self._understood(form, wanted, wanted.text)
             if wanted.partial and all(value.slot != wanted.asked for value in understood.values):
-                understood = self._understood(form, wanted, f"{wanted.partial} {wanted.text}")
+                joined = self._understood(form, wanted, f"{wanted.partial} {wanted.text}")
+                if joined.partial != wanted.partial:  # else he has said something else, and it stands alone
+                    understood = joined
         self._tell(ev.Parsed(wanted.request, understood))
 
     def _understood(self, form: Form, wanted: cmd.Parse, text: str) -> Understood:

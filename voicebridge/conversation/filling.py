@@ -144,7 +144,7 @@ def _missed(filling: Filling, *, lines: Lines) -> Step:
     misses = filling.misses + 1
     if misses >= filling.form.misses:
         return GiveUp()
-    missed = replace(filling, misses=misses)
+    missed = replace(filling, misses=misses, partial="")  # he is asked for all of it again
     if filling.stage == "confirming":
         return Ask(missed, lines.yes_or_no, understood=False)
     slot = filling.slot

@@ -56,10 +56,10 @@ class Slot:
 class Form:
     """Slots, and the tool that gets them.
 
-    `confirm` is the question before a consequential tool runs and `done` what is said when it worked, with
-    `{slot}` placeholders (as spoken) and, in `done`, `{field}` of the tool's result; empty `done` speaks the result's
-    own words. After `misses` in a row on one slot the caller goes to `give_up` (a target's name; "" is the agent's
-    fallback). `fixed` are arguments that are not asked for.
+    `confirm` is the question before the tool runs, with `{slot}` placeholders (as spoken). `done` is what is said when
+    it worked and the result has no words of its own, with `{field}` of the result besides. After `misses` in a row on
+    one slot the caller goes to `give_up` (a target's name; "" is the agent's fallback). `fixed` are arguments that are
+    not asked for.
     """
 
     __pydantic_config__ = {"extra": "forbid"}
