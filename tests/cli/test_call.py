@@ -62,7 +62,8 @@ async def test_for_people_the_summary_stands_last(question):
         done = await call(question, "--to", f"127.0.0.1:{port}")
     assert "caller: question.wav" in done.output
     words = " ".join(done.output.split())
-    assert "response gap, measured outside the daemon" in words and words.endswith("over 1 turn")
+    assert "response gap, outside the daemon, on the wire: p50" in words
+    assert "over 1 turn no record of this call here" in words
 
 
 async def test_without_lines_the_greeting_is_listened_to_and_saved(place):
@@ -101,6 +102,24 @@ async def test_the_daemon_s_record_is_shown_where_it_is_on_this_machine(monkeypa
     async with peer() as (port, _):
         done = await call("--to", f"127.0.0.1:{port}")
     assert f"call {number}  agent desk" in done.output.replace("\n", " ")
+
+
+async def test_the_daemon_of_the_configuration_is_called(question, place):
+    async with peer() as (port, peers):
+        (place / "vb.toml").write_text(f'[listen]\naudiosocket = "0.0.0.0:{port}"\nallow = ["127.0.0.0/8"]\n')
+        done = await call(question, "--config", place / "vb.toml")
+    assert done.exit_code == 0, done.output
+    assert len(peers) == 1
+
+
+async def test_who_is_hung_up_on_at_once_is_told_why_that_may_be():
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        done = await call("--to", f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert done.exit_code == 1
+    assert "not in its [listen] allow" in done.output
 
 
 async def test_nobody_there_a_bad_address_and_a_bad_file_are_told_without_a_traceback(place, question):

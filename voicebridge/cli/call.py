@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from rich.console import Console
 
 from voicebridge import plugins
 from voicebridge.audio.resample import resample_segment
+from voicebridge.cli.checks.listening import WILDCARDS
 from voicebridge.cli.run import config_option, settings_or_exit
 from voicebridge.cli.testcall import DaemonFailed, demo_lines, running_daemon, wait_for_record
-from voicebridge.config import DEFAULT_PORT, split_address, state_dir
+from voicebridge.config import Settings, split_address, state_dir
 from voicebridge.conversation.spoken import speak
 from voicebridge.engines.base import EngineError, Voice
 from voicebridge.phone import Heard, Line, Phone, PhoneError, read_wav
@@ -26,10 +28,12 @@ from voicebridge.plugins import PluginError
 from voicebridge.trace.render import show_call, summary
 from voicebridge.trace.store import CallStore
 
+HUNG_UP = "it is full or shutting down, or this address is not in its [listen] allow (its log says which)"
+
 
 @click.command()
 @click.argument("lines", nargs=-1, metavar="[WAV|TEXT]...")
-@click.option("--to", "address", default=f"127.0.0.1:{DEFAULT_PORT}", show_default=True, metavar="HOST:PORT")
+@click.option("--to", "address", metavar="HOST:PORT", help="The daemon; without it, that of the configuration.")
 @click.option("--rate", type=click.Choice(["8000", "16000"]), default="8000", show_default=True)
 @click.option("--barge-in", type=click.FloatRange(min=0), help="Say each line so many seconds into the agent's speech.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Stereo WAV: caller left, agent right.")
@@ -37,7 +41,7 @@ from voicebridge.trace.store import CallStore
 @config_option
 def call(
     lines: tuple[str, ...],
-    address: str,
+    address: str | None,
     rate: str,
     barge_in: float | None,
     save: Path | None,
@@ -50,9 +54,10 @@ def call(
     The conversation is shown where the daemon keeps its records on this machine.
     """
     console = Console(stderr=as_json, highlight=False)
+    settings = settings_or_exit(path)
     try:
-        host, port = split_address(address)
-        spoken = asyncio.run(_spoken(lines, int(rate), barge_in, path))
+        host, port = split_address(address) if address else _configured(settings)
+        spoken = asyncio.run(_spoken(lines, int(rate), barge_in, settings))
         heard = asyncio.run(
             Phone(host, port, rate=int(rate), on_event=lambda text: console.print(text, style="dim", markup=False))
             .call(spoken)
@@ -62,27 +67,50 @@ def call(
     except (PhoneError, PluginError, EngineError, ValueError, OSError) as error:
         click.echo(f"voicebridge: {error}", err=True)
         sys.exit(1)
-    store = CallStore(settings_or_exit(path).config.store.dir, keep_days=0)
+    store = CallStore(settings.config.store.dir, keep_days=0)
     _report(console, heard, wait_for_record(store, heard.call_id), as_json=as_json)
     if not heard.arrivals:
+        click.echo(f"voicebridge: {host}:{port} hung up at once: {HUNG_UP}", err=True)
         sys.exit(1)
 
 
-async def _spoken(lines: Sequence[str], rate: int, barge_in: float | None, config: Path | None) -> list[Line]:
+def _configured(settings: Settings) -> tuple[str, int]:
+    """Where the daemon of this configuration can be called. Raises ValueError."""
+    host, port = split_address(settings.config.listen.audiosocket)
+    if port == 0:
+        raise ValueError("[listen] audiosocket is any free port: say --to, the daemon's first lines tell which")
+    return WILDCARDS.get(host, host), port
+
+
+@contextlib.contextmanager
+def _calm() -> Iterator[None]:
+    """An engine's log lines would stand between those of the call; --log-level debug shows them."""
+    log = logging.getLogger("voicebridge.engines")
+    before = log.level
+    if logging.getLogger().level > logging.DEBUG:
+        log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+async def _spoken(lines: Sequence[str], rate: int, barge_in: float | None, settings: Settings) -> list[Line]:
     """Files are read, texts synthesized."""
     made = {text: read_wav(Path(text), rate) for text in lines if text.endswith(".wav")}
     texts = [text for text in lines if text not in made]
     if texts:
-        engines = settings_or_exit(config).config.engines
+        engines = settings.config.engines
         tts = plugins.load("tts", engines.tts).create(engines.options.get(engines.tts, {}))
-        await tts.start()
-        try:
-            for text in texts:
-                give_up = time.monotonic() + 20
-                speech = await tts.synthesize(speak(text).text, voice=Voice(), deadline=give_up, give_up=give_up)
-                made[text] = resample_segment(speech.pcm, speech.rate, rate)
-        finally:
-            await tts.stop()
+        with _calm():
+            await tts.start()
+            try:
+                for text in texts:
+                    give_up = time.monotonic() + 20
+                    speech = await tts.synthesize(speak(text).text, voice=Voice(), deadline=give_up, give_up=give_up)
+                    made[text] = resample_segment(speech.pcm, speech.rate, rate)
+            finally:
+                await tts.stop()
     return [Line(Path(text).name if text.endswith(".wav") else text, made[text], barge_in) for text in lines]
 
 
@@ -109,12 +137,14 @@ def _report(console: Console, heard: Heard, record: dict[str, Any] | None, *, as
         show_call(console, record)
     console.print()
     gaps = [spoken.gap for spoken in heard.lines if spoken.gap is not None]
-    console.print(f"response gap, measured outside the daemon from the frames on the wire: [bold]{summary(gaps)}[/]")
-    if record is not None:
-        for source in ("rule", "line", "model"):
-            inside = [t["gap_s"] for t in record["turns"] if t["gap_s"] is not None and t["source"] == source]
-            if inside:
-                console.print(f"  by the daemon's own timeline, answered by {source}: {summary(inside)}")
+    console.print(f"response gap, outside the daemon, on the wire: [bold]{summary(gaps)}[/]")
+    if record is None:
+        console.print("no record of this call here: the daemon has another store (-c its configuration), or runs elsewhere")
+        return
+    answered = [turn for turn in record["turns"] if turn["gap_s"] is not None]
+    for source in sorted({turn["source"] for turn in answered}):
+        inside = [turn["gap_s"] for turn in answered if turn["source"] == source]
+        console.print(f"  the daemon's timeline, by {source}: {summary(inside)}")
 
 
 # ---- demo

@@ -24,7 +24,7 @@ BAD_CONFIG = 2
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "skip": "dim"}
 CHECK_WIDTH = 22
 INDENT = " " * 6
-NEEDED = frozenset({"packages", "plug-ins", "models", "engine"})
+NEEDED = frozenset({"packages", "plug-ins", "tools", "models", "engine"})
 """Checks without which a daemon that we start could not answer a call."""
 
 
@@ -76,8 +76,9 @@ def _checks(
     yield from machine.configuration(settings)
     yield from machine.python()
     tell("looking at packages and models")
-    for check in (machine.packages, machine.engine_plugins, machine.models, machine.folders, listening.exposure):
+    for check in (machine.packages, machine.engine_plugins, machine.tools, machine.models, machine.folders):
         yield from check(settings)
+    yield from listening.exposure(settings)
     tell("looking at the port")
     seen = listening.look(settings)
     yield from listening.port(settings, seen)

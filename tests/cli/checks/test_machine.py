@@ -89,6 +89,17 @@ def test_an_unknown_engine_is_answered_with_those_there_are(tmp_path: Path) -> N
     assert finding.cure == '[engines] tts = "espeak" or "wyoming"'
 
 
+def test_tools_that_do_not_fit_are_told_before_a_call_is_tried(tmp_path: Path) -> None:
+    (tmp_path / "agents").mkdir()
+    agent = tmp_path / "agents" / "desk.toml"
+    agent.write_text('greeting = "Hello."\ntools = ["opening_hours"]\n', encoding="utf-8")
+    (finding,) = machine.tools(settings(tmp_path))
+    assert finding.state == "fail"
+    assert "tool_settings.opening_hours.week" in finding.found
+    (fitting,) = machine.tools(settings(tmp_path, '[tools.opening_hours]\nweek = "24/7"\n'))
+    assert (fitting.state, fitting.found) == ("ok", "opening_hours")
+
+
 # ---- models
 
 

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from voicebridge import plugins
 from voicebridge.cli.checks.finding import Finding
-from voicebridge.config import Engines, Settings, cache_dir
+from voicebridge.config import ConfigError, Engines, Settings, cache_dir
 from voicebridge.daemon import engines_in_use
 from voicebridge.modelstore.catalogue import Model, catalogue
+from voicebridge.tools.catalogue import equipped
 
 DISTRIBUTION = "voicebridge-pbx"
 OLDEST_PYTHON = (3, 11)
@@ -97,6 +98,20 @@ def engine_plugins(settings: Settings) -> Iterator[Finding]:
             loaded.append(f"{kind} {name}")
     if len(loaded) == len(engines_in_use(settings)):
         yield Finding("plug-ins", "ok", ", ".join(loaded))
+
+
+def tools(settings: Settings) -> Iterator[Finding]:
+    """That every agent gets its tools, with settings that they can use."""
+    try:
+        made, shelf = equipped(settings)
+    except ConfigError as error:
+        for text in str(error).splitlines():
+            yield Finding("tools", "fail", text, "correct it, then: voicebridge plugins check")
+        return
+    for entry in shelf.refused:
+        yield Finding("tools", "warn", entry.plugin.refused, "no agent uses it: correct its settings, or uninstall it")
+    names = sorted({spec.name for agent in made.agents.values() for spec in agent.toolbox})
+    yield Finding("tools", "ok", ", ".join(names) or "no agent has any")
 
 
 # ---- models

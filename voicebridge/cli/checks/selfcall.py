@@ -21,7 +21,7 @@ from voicebridge.trace.store import CallStore
 GREETING_S = 1.5
 GAP_BUDGET_S, GAP_AIM_S = 1.5, 0.75
 FRAME_GAP_AIM_S, FRAME_GAP_LIMIT_S = 0.04, 0.2
-LOG = "voicebridge --log-level debug run shows why"
+LOG = "voicebridge --log-level debug run, with the same --config, shows why"
 
 
 def check(settings: Settings, config: Path | None, seen: Port, tell: Tell) -> Iterator[Finding]:
