@@ -79,6 +79,7 @@ class Call:
         self.core = Conversation(parts.agent, context_tokens=context)
         self.events: list[str] = []
         self._keep_events = keep_events
+        self._heard_from = 1  # where the events of this utterance begin, behind the header
         if keep_events:
             self.events.append(eventlog.header(parts.agent, call=self.id, context_tokens=context))
         self._rate = 0
@@ -107,7 +108,7 @@ class Call:
         if rate != self._rate:  # a mute caller was greeted, and turns out to send at another rate
             pcm = resample_segment(pcm, rate, self._rate)
         if self._recorder is not None:
-            self._caller_frame += pcm
+            self._caller_frame += bytes(len(pcm)) if self.core.secret else pcm
         for event in self._hearing.hear(pcm):
             self.tell(event)
 
@@ -183,12 +184,17 @@ class Call:
 
     def _step(self, event: ev.Event) -> None:
         now = time.monotonic()
-        secret = self.core.secret
+        volunteered = isinstance(event, ev.Parsed) and self.core.tells_secret(event)
+        secret = self.core.secret or volunteered
         wanted = self.core.handle(event, now)
         secret = secret or self.core.secret
         self.timeline.watch(now, event, wanted, secret=secret)
         if self._keep_events:
             masked = secret or self.core.holds_secret
+            if volunteered:
+                self.events[self._heard_from :] = map(eventlog.masked_line, self.events[self._heard_from :])
+            if any(isinstance(command, cmd.Listen) for command in wanted):
+                self._heard_from = len(self.events)
             self.events.append(eventlog.line(eventlog.Step(now, event, tuple(wanted)), masked=masked))
         for command in wanted:
             self._carry_out(command)

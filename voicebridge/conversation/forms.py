@@ -134,6 +134,8 @@ class Forms(Acting):
     def _on_parsed(self, event: ev.Parsed) -> None:
         reply = self._reply
         if reply is not None and reply.parse == event.request:
+            if self.tells_secret(event) and reply.caller_text:
+                reply.caller_text = MASK
             reply.parse, reply.understood = None, event.understood
             self._decide(reply)
 
@@ -282,8 +284,19 @@ class Forms(Acting):
     @property
     def secret(self) -> bool:
         """Whether what the caller says or keys now must not stand in any record."""
-        slot = self._form.slot if self._form is not None else None
+        filling = self._form
+        if filling is not None and filling.stage == "changing":
+            return any(slot.secret for slot in filling.form.slots)
+        slot = filling.slot if filling is not None else None
         return slot is not None and slot.secret
+
+    def tells_secret(self, event: ev.Parsed) -> bool:
+        """Whether what he just said holds a secret, perhaps one that nobody asked for; to be asked before `handle`."""
+        reply = self._reply
+        if reply is None or reply.parse != event.request or reply.form is None:
+            return False
+        secret = {slot.name for slot in reply.form.slots if slot.secret}
+        return any(value.slot in secret for value in event.understood.values)
 
     @property
     def holds_secret(self) -> bool:

@@ -61,6 +61,12 @@ def line(step: Step, *, masked: bool = False) -> str:
     return json.dumps({"t": step.now, "event": event, "commands": wanted})
 
 
+def masked_line(text: str) -> str:
+    """A line that was written before it was known that it holds a secret."""
+    made = json.loads(text)
+    return json.dumps(made | {"event": _masked(made["event"]), "commands": _masked(made["commands"])})
+
+
 SAID = frozenset({"text", "digit", "value", "spoken", "partial", "arguments", "data", "say"})
 MASK = "***"
 

@@ -187,6 +187,8 @@ class Timeline:
                     turn.source = "rule" if event.rule else "line"
             case ev.Parsed():
                 turn.marks["parsed"] = now
+                if self._secret and turn.caller:  # it turns out that what he said was one
+                    turn.secret, turn.caller = True, MASK
             case ev.ModelText():
                 turn.marks.setdefault("first_token", now)
             case ev.ToolDone():

@@ -1,0 +1,165 @@
+"""A whole call with a PIN in it, keyed, asked for or volunteered: no trace of it in the record, the log or the audio.
+
+Only the ears and the voice are a test's: the recogniser hears what the test says, the voice is silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from voicebridge.audio.recording import Recorder
+from voicebridge.call.call import Call
+from voicebridge.call.matching import RuleMatcher
+from voicebridge.call.speech import Rendered
+from voicebridge.call.work import Parts
+from voicebridge.conversation import events as ev
+from voicebridge.conversation.agent import AgentSpec, Limits, Rule
+from voicebridge.conversation.form import Form, Slot
+from voicebridge.engines.base import Transcript
+from voicebridge.tools import tool
+from voicebridge.tools.runner import ToolRunner
+
+PIN = ("4711", "4 7 1 1", "seven")
+RATE = 8_000
+LOUD = b"\x00\x40" * 160
+
+
+class Ears:
+    """What was said last, whatever was fed."""
+
+    words = ""
+
+    def session(self, **_: object) -> Ears:
+        return self
+
+    def begin(self, utterance: int) -> None: ...
+    def feed(self, pcm: bytes) -> None: ...
+    async def close(self) -> None: ...
+    async def transcribe(self, **_: object) -> Transcript:
+        return Transcript(1, self.words, samples=0, started=0.0, finished=0.0)
+
+
+class Voice:
+    def cached(self, text: str, rate: int) -> Rendered:
+        return Rendered(text, bytes(640), rate, ())
+
+
+class Leg:
+    call_id = UUID(int=7)
+    rate = RATE
+    peer = "test"
+
+    def send_audio(self, frame: bytes) -> None: ...
+    def hang_up(self) -> None: ...
+
+
+class Kept(Recorder):
+    """What would be in the file, by side."""
+
+    def __init__(self) -> None:
+        self.caller: list[bytes] = []
+
+    def write(self, caller: bytes, agent: bytes) -> None:
+        self.caller.append(caller)
+
+    async def close(self) -> None: ...
+
+
+@tool
+async def check(day: str, pin: str) -> str:
+    """Check."""
+    return "It is right."
+
+
+FORM = Form(
+    "visit", "check",
+    (Slot("day", "date", ask=("Which day?",)), Slot("pin", "digits", ask=("Your PIN?",), least=4, most=4, secret=True)),
+    confirm="{day}?",
+)  # fmt: skip
+AGENT = AgentSpec(
+    "desk", "Hello.", model_scope="none", rules=(Rule("visit", ("book a visit",), action="form", form="visit"),),
+    forms=(FORM,), tools=("check",), toolbox=(check.spec(),),
+    limits=Limits(endpoint_s=0.06, endpoint_unsure_s=0.06, endpoint_open_s=0.06, endpoint_spelled_s=0.06,
+                  speculate_s=0.02),
+)  # fmt: skip
+
+
+class Caller:
+    def __init__(self, folder: Path) -> None:
+        self.ears, self.kept = Ears(), Kept()
+        runner = ToolRunner([check], folder=folder)
+        parts = Parts(AGENT, self.ears, None, Voice(), RuleMatcher(AGENT, None), tools=runner)  # type: ignore[arg-type]
+        self.call = Call(Leg(), parts, finished=lambda _: None, recorder=lambda _: self.kept, keep_events=True)
+        self.asked = ""
+
+    async def tick(self, seconds: float, sound: bytes = bytes(320)) -> None:
+        for _ in range(round(seconds / 0.02)):
+            self.call.on_audio(sound, RATE)
+            self.call.tick(0.0)
+            await asyncio.sleep(0.004)
+
+    async def says(self, words: str) -> None:
+        self.ears.words = words
+        self.call.tell(ev.SpeechStarted(0.0))
+        await self.tick(0.1, LOUD)
+        self.call.tell(ev.SpeechStopped(0.0, 0.8))
+        await self.tick(0.8)
+
+    def traces(self) -> str:
+        return json.dumps(self.call.record()) + "".join(self.call.events) + self.call.story("why").line
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ("book a visit", "tuesday", "four seven one one", "yes"),
+        ("book a visit", "tuesday and my pin is 4711", "yes"),
+        ("book a visit", "tuesday", "1 2 3 4", "no the pin is 4 7 1 1", "yes"),
+        ("book a visit my pin is 4711", "tuesday", "yes"),
+    ],
+    ids=["asked", "volunteered", "corrected", "at once"],
+)
+async def test_a_spoken_secret_leaves_no_trace(tmp_path, said):
+    caller = Caller(tmp_path)
+    await caller.tick(0.4)
+    for words in said:
+        await caller.says(words)
+    assert caller.call.core.known["pin"][0].value == "4711"
+    assert [run["ok"] for turn in caller.call.record()["turns"] for run in turn["tools"]] == [True]
+    for trace in PIN:
+        assert trace not in caller.traces()
+    assert "***" in caller.traces()
+    caller.call.on_closed("hangup")
+
+
+async def test_a_keyed_secret_leaves_no_trace(tmp_path):
+    caller = Caller(tmp_path)
+    await caller.tick(0.4)
+    for words in ("book a visit", "tuesday"):
+        await caller.says(words)
+    for key in "4711":
+        caller.call.on_dtmf(key)
+        await caller.tick(0.04)
+    await caller.tick(0.2)
+    assert caller.call.core.known["pin"][0].value == "4711"
+    keyed = [json.loads(line)["event"] for line in caller.call.events[1:]]
+    assert {event["digit"] for event in keyed if event["is"] == "Dtmf"} == {"***"}
+    caller.call.on_closed("hangup")
+
+
+async def test_a_secret_is_not_in_the_recording(tmp_path):
+    caller = Caller(tmp_path)
+    await caller.tick(0.4)
+    await caller.says("book a visit")
+    assert any(any(frame) for frame in caller.kept.caller), "what is no secret is"
+    await caller.says("tuesday")
+    before = len(caller.kept.caller)
+    await caller.says("four seven one one")
+    assert len(caller.kept.caller) > before
+    assert not any(any(frame) for frame in caller.kept.caller[before:])
+    caller.call.on_closed("hangup")
