@@ -236,3 +236,11 @@ def test_parsing_is_quick():
             parse(BOOK, asked, text, now=NOW, known=KNOWN)
             took.append(time.perf_counter() - start)
     assert sorted(took)[len(took) // 2] < 0.1
+
+
+@pytest.mark.parametrize("said", ["Torres, T. O. R. R. E. S..", "Torres. T O R R E S", "T, O, R, R, E, S"])
+def test_a_name_that_is_spelled_at_the_confirmation_corrects_it(said):
+    form = Form("visit", "visit", (Slot("name", "name"), Slot("phone", "phone", least=6, most=11)))
+    known = {"name": SlotValue("name", "Tom Raez", "Tom Raez"), "phone": SlotValue("phone", "290674", "2 9 0, 6 7 4")}
+    read = parse(form, "", said, now=datetime(2026, 12, 2, 10), known=known)
+    assert [(value.slot, value.value) for value in read.values] == [("name", "Torres")]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -27,6 +29,7 @@ ALIKE_NAME: Final = 50
 """A bare word at the confirmation corrects a name that it sounds like (of 100)."""
 LEADING_WORDS: Final = 3
 """A longer beginning before the value that was asked for is part of its sentence, not a yes or no."""
+_LETTERS: Final = re.compile(r"(?:\b[A-Za-z]\b[\s.,-]+){2,}[A-Za-z]\b")
 _MONTH_FIRST: Final = frozenset({"en", "en-us", "en-ph"})
 
 
@@ -49,7 +52,23 @@ def parse(
     slot = next((slot for slot in form.slots if slot.name == asked), None)
     most = TEXT_CHARS if slot is not None and slot.kind == "text" else MAX_CHARS
     clean = straight(text[:most]).replace(MASK, " ")
-    return _Reading(form, slot, clean, context, language_of(code), known or {}).understood()
+    read = _Reading(form, slot, clean, context, language_of(code), known or {}).understood()
+    if slot is None and not read.values and _LETTERS.search(clean):
+        return _spelled(form, clean, context, language_of(code), known or {}, read)
+    return read
+
+
+def _spelled(
+    form: Form, said: str, context: Context, language: Language, known: Mapping[str, SlotValue], read: Understood
+) -> Understood:
+    """What is spelled although nothing was asked for: a name that was read back wrong."""
+    for slot in form.slots:
+        if slot.kind not in {"name", "spelled"}:
+            continue
+        again = _Reading(form, slot, said, context, language, known).understood()
+        if values := tuple(value for value in again.values if value.slot == slot.name):
+            return replace(read, values=values)
+    return read
 
 
 class _Reading:
