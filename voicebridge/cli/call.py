@@ -139,7 +139,7 @@ def _report(console: Console, heard: Heard, record: dict[str, Any] | None, *, as
     gaps = [spoken.gap for spoken in heard.lines if spoken.gap is not None]
     console.print(f"response gap, outside the daemon, on the wire: [bold]{summary(gaps)}[/]")
     if record is None:
-        console.print("no record of this call here: the daemon has another store (-c its configuration), or runs elsewhere")
+        console.print("no record of this call here: the daemon has another store (-c its configuration)")
         return
     answered = [turn for turn in record["turns"] if turn["gap_s"] is not None]
     for source in sorted({turn["source"] for turn in answered}):
