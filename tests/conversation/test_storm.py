@@ -423,3 +423,15 @@ def test_a_tool_after_a_tool_does_not_begin_the_silence_anew():
         )  # fmt: skip
         stage.start().run(2).caller("something else", seconds=0.5).run(12)
         assert "There it is." in stage.spoken()  # and Storm looks at the silence
+
+
+def test_a_flood_of_keys_ends_where_no_number_is_longer():
+    form = Form("code", "plain", (Slot("code", "digits", ask=("Code?",)),), confirm="{code}?")
+    agent = replace(AGENTS["rules"], forms=(form,), rules=(Rule("code", ("code",), action="form", form="code"),))
+    stage = Storm(agent)
+    stage.start().run(2).caller("code").run(3)
+    for _ in range(1000):
+        stage.tell(ev.Dtmf("5")).run(0.001)
+    keyed = [command.text for command in stage.commands(cmd.Parse) if command.keys]
+    assert keyed
+    assert {len(text) for text in keyed} == {32}

@@ -7,7 +7,7 @@ question counts; what is a question of the caller's is answered, and ours asked 
 from __future__ import annotations
 
 from voicebridge.conversation import events as ev
-from voicebridge.conversation.acting import Acting
+from voicebridge.conversation.acting import MAX_KEYS, Acting
 from voicebridge.conversation.agent import Rule
 from voicebridge.conversation.commands import Match, Parse, SetTimer
 from voicebridge.conversation.filling import KEYABLE, SPELLED, Ask, Filling, GiveUp, Leave, Step, again, begin, go_on
@@ -323,7 +323,8 @@ class Forms(Acting):
                 self._do(SetTimer("keys", self._now + self._limits.keys_s))
             self._keys += digit
         single = slot.kind in ("choice", "yes_no")
-        full = slot.most is not None and slot.kind in ("digits", "phone") and len(self._keys) >= slot.most
+        most = slot.most if slot.most is not None and slot.kind in ("digits", "phone") else MAX_KEYS
+        full = len(self._keys) >= most
         if digit == slot.terminator or single or full:
             self._keys_complete()
         else:
