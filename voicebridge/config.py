@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import re
@@ -17,7 +18,7 @@ from voicebridge.targets import HandoffSettings, Target, target_problems
 from voicebridge.tomlfile import ConfigError, place, read, validated
 
 __all__ = ["Config", "ConfigError", "Engines", "Listen", "Settings", "Store", "cache_dir", "is_loopback", "load",
-           "load_agent", "split_address", "state_dir"]  # fmt: skip
+           "load_agent", "split_address", "state_dir", "unbound"]  # fmt: skip
 
 DEFAULT_PORT = 9092
 FASTAGI_PORT = 4573
@@ -162,6 +163,15 @@ def split_address(value: str) -> tuple[str, int]:
     if not colon or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
         raise ValueError(f"{value!r} is not an address: write host:port, e.g. 127.0.0.1:{DEFAULT_PORT}")
     return host.strip("[]"), int(port)
+
+
+def unbound(error: OSError, port: int) -> str:
+    """Why an address cannot be listened on, and the cure."""
+    if error.errno == errno.EADDRINUSE:
+        return f"the address is already in use; by whom: ss -ltnp 'sport = :{port}'"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this machine has no such address; which it has: ip address"
+    return str(error.strerror or error)
 
 
 def is_loopback(host: str) -> bool:

@@ -18,7 +18,7 @@ from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.registry import Registry
 from voicebridge.call.speech import Mouth, Mouths
 from voicebridge.call.work import Parts, local_now
-from voicebridge.config import ConfigError, Settings, cache_dir, split_address
+from voicebridge.config import ConfigError, Settings, cache_dir, split_address, unbound
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.owntools import for_model
 from voicebridge.engines.base import Embedder, EngineError, LlmEngine, Message, SttEngine, TtsEngine
@@ -245,7 +245,7 @@ class Daemon:
         try:
             await self._server.start()
         except OSError as error:
-            raise ConfigError(f"listen.audiosocket = {listen.audiosocket}: {error.strerror}") from error
+            raise ConfigError(f"listen.audiosocket = {listen.audiosocket}: {unbound(error, port)}") from error
         await self._listen_agi()
         if self.stasis is not None:
             self.stasis.start()
@@ -262,7 +262,7 @@ class Daemon:
         except OSError as error:
             where = f"listen.fastagi = {address[0]}:{address[1]}"
             if listen.fastagi is not None:
-                raise ConfigError(f"{where}: {error.strerror}") from error
+                raise ConfigError(f"{where}: {unbound(error, address[1])}") from error
             log.warning("%s: %s; off: the dialplan gets no agent from this daemon (another address?)", where, error)
             return
         self._agi = server

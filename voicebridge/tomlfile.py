@@ -9,6 +9,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+NO_KEY = "there is no such key"
+WORDS = {"extra_forbidden": NO_KEY, "unexpected_keyword_argument": NO_KEY, "missing": "is missing"}
+"""Of pydantic's kinds of errors, those that nobody knows by its words."""
+
 
 class ConfigError(Exception):
     """The configuration cannot be used; the text names the place and what is wrong there."""
@@ -36,7 +40,8 @@ def validated(adapter: TypeAdapter[Any], table: dict[str, Any], path: Path, text
         lines = []
         for problem in error.errors():
             keys = [part for part in problem["loc"] if isinstance(part, str)]
-            lines.append(f"{place(path, text, problem['loc'])}: {'.'.join(keys) or 'file'}: {problem['msg']}")
+            why = WORDS.get(problem["type"], problem["msg"])
+            lines.append(f"{place(path, text, problem['loc'])}: {'.'.join(keys) or 'file'}: {why}")
         raise ConfigError("\n".join(lines)) from None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from voicebridge.config import cache_dir
 from voicebridge.modelstore.catalogue import Model, UnknownModel, catalogue, chosen
@@ -44,7 +44,7 @@ def ls(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows))
         return
-    table = Table("name", "kind", "licence", "MB", "here", "what it is")
+    table = Table(Column("name", no_wrap=True), "kind", "licence", "MB", "here", "what it is")
     for row in rows:
         size, here = f"{int(str(row['size'])) / 1e6:.1f}", "[green]yes[/]" if row["here"] else "no"
         table.add_row(str(row["name"]), str(row["kind"]), str(row["licence"]), size, here, str(row["about"]))
