@@ -1,4 +1,4 @@
-"""What the agent does besides speaking: tools, and handing the caller to a human.
+"""What the agent does besides speaking: its tools, and what the model wants done.
 
 An action is decided while an answer is drafted and begins when the turn is ours (`_committed`). While a tool works the
 caller hears fillers and may speak: the tool goes on, and its result is told when there is a gap for it. Nobody but the
@@ -8,7 +8,6 @@ agent's own list of tools and targets decides what can run and where a call can 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import Rule
@@ -18,16 +17,14 @@ from voicebridge.conversation.commands import (
     CancelTool,
     ChatMessage,
     EndCall,
-    HandOff,
-    Hold,
     RunTool,
     SendDtmf,
     SetTimer,
 )
 from voicebridge.conversation.form import SlotValue
+from voicebridge.conversation.handingoff import HandingOff
 from voicebridge.conversation.owntools import HAND_OFF, HANG_UP, SEND_DTMF, argument, as_object, for_model
-from voicebridge.conversation.replies import Replies
-from voicebridge.conversation.state import Agent, Caller, Handing, HandOffAction, Move, Reply, Run, ToolAction
+from voicebridge.conversation.state import Agent, Caller, HandOffAction, Move, Reply, Run, ToolAction
 from voicebridge.conversation.templates import fill, sayable
 from voicebridge.conversation.toolspec import ToolSpec
 
@@ -37,14 +34,13 @@ KEYS = frozenset("0123456789*#ABCD")
 MAX_KEYS = 32
 
 
-class Acting(Replies):
-    """Adds tools and handoffs to answers."""
+class Acting(HandingOff):
+    """Adds tools to answers and handoffs."""
 
     def __init__(self, *args: object, **more: object) -> None:
-        super().__init__(*args, **more)  # type: ignore[arg-type]
+        super().__init__(*args, **more)
         self._runs: dict[int, Run] = {}
         self._results: list[tuple[Run, ev.ToolDone, bool]] = []  # the last: it was about to be told once already
-        self._handing: Handing | None = None
         self._progress = ""  # what a tool said of itself and nobody has told yet
         self._covers = 0  # fillers since the wait began
         self._failures = 0
@@ -219,14 +215,6 @@ class Acting(Replies):
         else:
             self._answer_with(reply, self.agent.lines.anything_else)
 
-    def _answer_with(self, reply: Reply, text: str) -> None:
-        if text:
-            self._add(reply, "answer", text, deadline=self._now)
-
-    def _open_instead(self, reply: Reply, form: str, failed: ToolAction | None = None, *, told: bool = False) -> bool:
-        """Offer a form. `forms` knows how. `told`: what failed has said itself what is wrong."""
-        return False
-
     # ---- what the model wants
 
     def _tools_for_model(self, reply: Reply) -> tuple[ToolSpec, ...]:
@@ -269,98 +257,6 @@ class Acting(Replies):
         reply.complete = True
         if not reply.pieces:
             self._answer_with(reply, self.agent.lines.done)
-
-    # ---- handing off
-
-    def _find_human(self, reply: Reply, action: HandOffAction) -> None:
-        self._open = False
-        if action.target not in self.agent.targets:
-            self._leave(reply, action.reason)
-            return
-        if (under_way := self._handing) is not None:
-            if under_way.wanted.target == action.target:
-                self._ring_on(reply, under_way, action)
-                return
-            self._give_up_ringing(under_way)
-        self._handing = Handing(self._number(), action)
-        self._do(HandOff(self._handing.number, action.target, action.reason))
-
-    def _ring_on(self, reply: Reply, handing: Handing, action: HandOffAction) -> None:
-        """Asked for again while it is tried: nobody is rung anew."""
-        handing.wanted = replace(handing.wanted, must_leave=handing.wanted.must_leave or action.must_leave)
-        if handing.calling:
-            if not reply.pieces:
-                self._answer_with(reply, self.agent.lines.connecting)
-            reply.complete = True
-
-    def _give_up_ringing(self, handing: Handing) -> None:
-        self._handing = None
-        self._do(CancelHandOff(handing.number))
-        if handing.calling:
-            self._do(Hold(False))
-            if self._waiting:  # what covered the wait was the music
-                self._cover_by(self._now + self._limits.tool_cover_s)
-
-    def _leave(self, reply: Reply, reason: str) -> None:
-        """No target is known: the PBX's own fallback is a human, too."""
-        if not reply.pieces:
-            self._add(reply, "goodbye", self.agent.lines.connecting, deadline=self._now)
-        reply.complete = True
-        self._ending = EndCall("fallback", reason)
-
-    def _on_handoff_update(self, event: ev.HandoffUpdate) -> None:
-        handing = self._handing
-        if handing is None or handing.number != event.handoff:
-            return
-        lines = self.agent.lines
-        if event.state == "connected":
-            self._handing = None
-            self._ending = EndCall("transfer", handing.wanted.reason, event.target)
-            self._end()
-            return
-        reply = self._floor()
-        if event.state == "calling":
-            handing.calling = True
-            self._do(Hold(True))
-            if not reply.pieces or event.say:
-                self._add(reply, "answer", event.say or lines.connecting, deadline=self._now)
-            reply.complete = True
-        elif event.state == "go":
-            self._handing = None
-            if not reply.pieces or event.say:
-                self._add(reply, "goodbye", event.say or lines.connecting, deadline=self._now)
-            reply.complete = True
-            self._ending = EndCall("transfer", handing.wanted.reason, event.target)
-        else:
-            self._nobody(reply, handing)
-        self._give_ready()
-        self._finish_if_dry()
-
-    def _floor(self) -> Reply:
-        """The reply that waits for the handoff; a new one where the caller has said something since."""
-        if self._reply is not None and self._reply.committed and not self._reply.complete:
-            return self._reply
-        self._interrupt_self()  # nor may a transcript that is still to come take the turn from it
-        self._turn += 1
-        self._reply = Reply(self._turn, "", "line", committed=True)
-        if self._agent is Agent.IDLE:
-            self._move(Move.COMMIT)
-            self._start_waiting()
-        return self._reply
-
-    def _nobody(self, reply: Reply, handing: Handing) -> None:
-        lines = self.agent.lines
-        self._handing = None
-        if handing.calling:
-            self._do(Hold(False))
-        self._answer_with(reply, lines.returned if handing.calling else lines.nobody_there)
-        reply.complete = True
-        if self._open_instead(reply, self.agent.fallback_form):
-            return
-        if handing.wanted.must_leave:
-            self._ending = EndCall("fallback", handing.wanted.reason)
-        else:
-            self._answer_with(reply, lines.anything_else)
 
     # ---- waiting for what is at work
 
