@@ -75,7 +75,7 @@ def test_check_fails_when_an_agent_wants_what_is_not_there(installed, tmp_path):
     told = json.loads(done.stdout)
     assert not told["ok"]
     assert "agent desk: tools: there is no tool 'tides'; there are:" in told["problems"][0]
-    assert told["problems"][0].endswith(", tide")
+    assert ", tide" in told["problems"][0]
 
 
 def test_a_broken_package_is_refused_by_name_and_check_fails(tmp_path):

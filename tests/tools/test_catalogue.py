@@ -41,7 +41,7 @@ STRANGER = """
         def create(self, settings):
             async def call_back(phone: str) -> None: ...
             made = tool(call_back)
-            return Fallback(Form("callback", "call_back", (Slot("phone", "phone", ("Your number?",)),)), [made])
+            return Fallback(Form("ring_back", "call_back", (Slot("phone", "phone", ("Your number?",)),)), [made])
 
     class Wrong:
         def create(self, settings):
@@ -67,7 +67,7 @@ def stranger(tmp_path, monkeypatch):
         book = vb_tables:book
         box = vb_tables:BOX
         [voicebridge.fallbacks]
-        callback = vb_tables:CALLBACK
+        ring_back = vb_tables:CALLBACK
         """)  # fmt: skip
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
@@ -91,7 +91,7 @@ def test_ours_and_strangers_stand_on_one_shelf(stranger):
     shelf = load_tools({"box": {"names": ["look_a", "look_b"]}}, {})
     assert {"take_message", "opening_hours", "remember_fact", "lookup_facts", "book", "look_a"} <= set(shelf.tools)
     assert (shelf.owners["take_message"], shelf.owners["look_b"]) == (OURS, "vb-tables")
-    assert {"take_message", "callback"} <= set(shelf.fallbacks)
+    assert {"take_message", "ring_back"} <= set(shelf.fallbacks)
     assert "call_back" in shelf.tools
     assert shelf.refused == []
     (entry,) = [entry for entry in shelf.entries if entry.plugin.name == "box"]
@@ -109,7 +109,7 @@ def test_a_toolbox_without_settings_is_no_fault(stranger):
 def test_settings_of_a_plug_in_that_is_not_installed_are_an_error(stranger):
     with pytest.raises(ConfigError, match=r"\[tools.bok\].*there are: .*book"):
         load_tools({"bok": {}}, {})
-    with pytest.raises(ConfigError, match=r"\[fallbacks.bok\].*there are: .*callback"):
+    with pytest.raises(ConfigError, match=r"\[fallbacks.bok\].*there are: .*ring_back"):
         load_tools({}, {"bok": {}})
 
 
@@ -240,7 +240,7 @@ def booking(**options: Any) -> Form:
         ({"forms": (Form("f", "book", (Slot("date", "date"),)),)}, r"takes no 'date'; it takes: day, people"),
         ({"forms": (Form("f", "book", (Slot("people", "number"),)),)}, r"needs 'day', and no slot"),
         ({"forms": (Form("f", "book", (Slot("day", "date", optional=True),)),)}, r"needs 'day', and no slot"),
-        ({"fallback_form": "nothing"}, r"fallback_form: 'nothing'.*there are: .*callback"),
+        ({"fallback_form": "nothing"}, r"fallback_form: 'nothing'.*there are: .*ring_back"),
     ],
 )
 def test_what_does_not_fit_is_told_at_the_start(stranger, options, problem):
@@ -257,8 +257,8 @@ def test_what_fits_is_not(stranger):
 
 
 def test_a_fallback_brings_its_form_and_its_tools(stranger):
-    made = equip(agent(fallback_form="callback", tools=("book",)), load_tools({}, {}))
-    assert [form.name for form in made.forms] == ["callback"]
+    made = equip(agent(fallback_form="ring_back", tools=("book",)), load_tools({}, {}))
+    assert [form.name for form in made.forms] == ["ring_back"]
     assert [spec.name for spec in made.toolbox] == ["book", "call_back"]
     ours = equip(agent(fallback_form="take_message"), load_tools({}, {"take_message": {"ask_name": "Name?"}}))
     assert [spec.name for spec in ours.toolbox] == ["take_message"]
