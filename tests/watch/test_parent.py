@@ -98,9 +98,16 @@ def watched(tmp_path: Path) -> Iterator[Callable[..., Watched]]:
 
 
 def test_an_end_of_its_own_is_the_end_of_all(watched):
-    one = watched("serve:0.3,exit:0")
+    one = watched("serve:0.3,end:0.1,exit:0")
     assert one.code() == 0
     assert len(one.starts()) == 1
+
+
+def test_an_exit_with_0_in_the_middle_of_serving_is_a_crash(watched):
+    one = watched("serve:0.3,exit:0", "serve")
+    one.until_said("exit code 0; starting it again")
+    one.pid(1)
+    assert one.process.poll() is None
 
 
 def test_a_configuration_that_cannot_be_used_is_not_tried_again(watched):

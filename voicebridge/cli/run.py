@@ -160,3 +160,4 @@ async def _serve(settings: Settings, drain: float) -> None:
     )
     heart.ready()
     await daemon.serve(drain_s=drain)
+    heart.ending()

@@ -75,6 +75,10 @@ class Heart:
         self._write(READY)
         self._notify.tell("READY=1", "STATUS=taking calls")
 
+    def ending(self) -> None:
+        """All is put away: the exit that follows is wanted."""
+        self._write(ENDING)
+
     def _beat(self, loop: AbstractEventLoop) -> None:
         now = time.monotonic()
         if not self._clock.running:

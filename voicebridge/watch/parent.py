@@ -224,8 +224,8 @@ class Watcher:
             if code >= 0:
                 return code
             return 0 if -code == self._asked_to_end else 128 - code  # 0: it had not yet learnt to obey the signal
-        if code == 0 and not life.killed_for:
-            return 0
+        if code == 0 and not life.killed_for and life.phase != heart.SERVING:
+            return 0  # one that said it was ending; a plug-in's sys.exit(0) in the middle of calls is a crash
         if code == UNUSABLE and not self._ever_ready:
             self._sweeper.finish()
             return code
