@@ -203,6 +203,16 @@ def test_perhaps_a_human_is_offered_in_the_middle_of_a_form_which_goes_on_otherw
     assert stage.commands(cmd.EndCall)[0].target == "desk"
 
 
+def test_a_text_is_any_words_but_those_that_surely_ask_something():
+    note = Form("note", "book", (Slot("note", "text", ask=("What shall I note?",)),), confirm="{note}?")
+    agent = replace(AGENT, forms=(note,), rules=(replace(AGENT.rules[0], form="note"), *AGENT.rules[1:]))
+    stage = talk(ready(agent, score=0.9), "i want to book")
+    stage.parse = lambda w: Understood((SlotValue("note", w.text, w.text),))
+    assert talk(stage, "when are you open").spoken()[-2:] == ["From nine to five.", "What shall I note?"]
+    stage.score = 0.7
+    assert talk(stage, "when are you open").spoken()[-1] == "when are you open?"
+
+
 def test_without_an_offer_a_perhaps_is_not_done():
     stage = talk(ready(sure=False), "i want to book")
     assert stage.spoken()[-1] == "No idea."

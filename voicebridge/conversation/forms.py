@@ -190,6 +190,8 @@ class Forms(Acting):
             return None
         answers = bool(said.values or said.answer or said.partial)
         slot = self._form.slot if self._form is not None else None
+        if slot is not None and slot.kind == "text" and matched.score >= OVERRULES:
+            answers = False  # any words are a text; these are surely something else
         a_name = slot is not None and slot.kind == "name" and not said.answer  # "somebody" is none
         if rule.action in LEAVING and (not answers or a_name or matched.score >= OVERRULES):
             return rule
