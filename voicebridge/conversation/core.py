@@ -26,7 +26,7 @@ from voicebridge.conversation.commands import (
     WarmModel,
 )
 from voicebridge.conversation.endpointing import looks_open
-from voicebridge.conversation.forms import Forms
+from voicebridge.conversation.keying import Keying
 from voicebridge.conversation.state import Agent, Caller, Move
 
 KEY_0 = Rule("key_0", dtmf="0", action="handoff")
@@ -35,7 +35,7 @@ SUSPENDED_FOR_S = 0.25
 """A draft survives a sound of the caller's of up to this length: most are breaths."""
 
 
-class Conversation(Forms):
+class Conversation(Keying):
     """One call's conversation. `now` is any clock that only goes forward, in seconds."""
 
     def __init__(self, agent: AgentSpec, *, context_tokens: int = 2048) -> None:

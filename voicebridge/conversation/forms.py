@@ -7,14 +7,14 @@ question counts; what is a question of the caller's is answered, and ours asked 
 from __future__ import annotations
 
 from voicebridge.conversation import events as ev
-from voicebridge.conversation.acting import MAX_KEYS, Acting
+from voicebridge.conversation.acting import Acting
 from voicebridge.conversation.agent import Rule
-from voicebridge.conversation.commands import Match, Parse, SetTimer
-from voicebridge.conversation.filling import KEYABLE, SPELLED, Ask, Filling, GiveUp, Leave, Step, again, begin, go_on
+from voicebridge.conversation.commands import Match, Parse
+from voicebridge.conversation.filling import SPELLED, Ask, Filling, GiveUp, Leave, Step, again, begin, go_on
 from voicebridge.conversation.filling import Run as Complete
 from voicebridge.conversation.form import Form, SlotValue, Understood
 from voicebridge.conversation.owntools import as_object
-from voicebridge.conversation.state import Agent, HandOffAction, Move, Reply, ToolAction
+from voicebridge.conversation.state import HandOffAction, Reply, ToolAction
 
 MASK = "***"
 """What stands for a secret in the conversation's own history."""
@@ -305,66 +305,10 @@ class Forms(Acting):
         """Whether a secret was told in this call: it may stand in a tool's arguments from then on."""
         return any(secret for _, secret in self.known.values())
 
-    # ---- keys
-
-    def _takes_key(self, digit: str) -> bool:
-        """A key that answers our question. Keys stop speech; what they are is not written down anywhere."""
-        filling = self._form
-        if filling is None:
-            return False
-        slot = filling.slot
-        if filling.stage == "confirming" and digit in "12":
-            self._keys = digit
-            self._keys_complete()
-            return True
-        if slot is None or slot.kind not in KEYABLE or (slot.kind in ("choice", "yes_no") and digit == "0"):
-            return False
-        self._interrupt_self()
-        if digit != slot.terminator:
-            if not self._keys:
-                self._do(SetTimer("keys", self._now + self._limits.keys_s))
-            self._keys += digit
-        single = slot.kind in ("choice", "yes_no")
-        most = slot.most if slot.most is not None and slot.kind in ("digits", "phone") else MAX_KEYS
-        full = len(self._keys) >= most
-        if digit == slot.terminator or single or full:
-            self._keys_complete()
-        else:
-            self._do(SetTimer("key_gap", self._now + self._limits.key_gap_s))
-        return True
-
-    def _keys_late(self) -> None:
-        """No more keys came in time."""
-        if self._leaving:
-            self._forget_keys()
-        elif self._keys:
-            self._keys_complete()
-
     def _forget_keys(self) -> None:
         for name in ("key_gap", "keys"):
             self._cancel_timer(name)
         self._keys = ""
-
-    def _keys_complete(self) -> None:
-        filling, keys = self._form, self._keys
-        self._forget_keys()
-        if filling is None:
-            return
-        self._interrupt_self()
-        self._turn += 1
-        reply = Reply(self._turn, "", "form", committed=True)
-        reply.due = self._now + self._limits.answer_s
-        self._reply = reply
-        self._unanswered = 0
-        if self._agent is Agent.IDLE:
-            self._move(Move.COMMIT)
-            self._start_waiting()
-        if filling.stage == "confirming":
-            reply.form = filling.form
-            reply.understood = Understood(answer="yes" if keys == "1" else "no")
-            self._decide(reply)
-        else:
-            self._parse(reply, filling.form, filling.asked, keys, keys=True)
 
 
 def _as_said(arguments: str) -> tuple[SlotValue, ...]:
