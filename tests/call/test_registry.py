@@ -21,6 +21,8 @@ from voicebridge.call.speech import Mouth
 from voicebridge.call.work import Parts
 from voicebridge.conversation.agent import AgentSpec, Rule
 from voicebridge.conversation.commands import EndCall
+from voicebridge.conversation.events import HandoffUpdate
+from voicebridge.conversation.state import Handing, HandOffAction
 from voicebridge.engines.base import Speech, Transcript, Voice
 from voicebridge.pbx.attach import AttachRequest, Destination, Ticket
 from voicebridge.pbx.leg import LegListener, MediaLeg
@@ -329,3 +331,18 @@ async def test_a_call_that_does_not_end_is_given_to_the_fallback(house, monkeypa
     assert len(house.registry) == 1
     end = await house.registry.outcome(uuid.uuid4())
     assert (end.result, end.reason) == ("FALLBACK", "unknown_call")
+
+
+@pytest.mark.parametrize(("taken", "outcome"), [(True, "transfer"), (False, "hangup")])
+async def test_who_takes_the_caller_off_our_leg_may_tell_it_a_moment_later(house, taken, outcome):
+    leg = house.call(Leg())
+    call = leg.listener
+    call.core._handing = Handing(7, HandOffAction("desk", "asked"), calling=True)
+    leg.close("hangup")
+    await asyncio.sleep(0.05)
+    if taken:
+        call.tell(HandoffUpdate(7, "connected", "desk"))
+    async with asyncio.timeout(5):
+        while not house.records:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert house.records[0]["outcome"] == outcome

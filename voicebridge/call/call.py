@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 FRAME_S = 0.02
 HOLD_RATE = 8_000
+TAKEN_S = 0.5
+"""So long a leg that ended while a human was rung may still turn out to be a transfer."""
 WAITS_FOR_CALLER = frozenset({"no_input", "call_length"})
 """Timers of a call whose agent has nothing to do."""
 RECORD_AHEAD_FRAMES = 10
@@ -118,6 +120,13 @@ class Call:
         self.tell(ev.Dtmf(digit))
 
     def on_closed(self, reason: str) -> None:
+        if self.ending is None and self.core.rings_human:
+            # Whoever takes the caller takes him off our leg, a moment before we are told so.
+            asyncio.get_running_loop().call_later(TAKEN_S, self._on_closed, reason)
+        else:
+            self._on_closed(reason)
+
+    def _on_closed(self, reason: str) -> None:
         reason = self.core.ended_by if self.ending is not None else reason
         try:
             if self._ledger is None:  # gone before anything was said

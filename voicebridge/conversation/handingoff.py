@@ -29,6 +29,11 @@ class HandingOff(Replies):
         """Offer a form. `forms` knows how. `told`: what failed has said itself what is wrong."""
         return False
 
+    @property
+    def rings_human(self) -> bool:
+        """Whether a human is being called while the caller waits."""
+        return self._handing is not None and self._handing.calling
+
     def _find_human(self, reply: Reply, action: HandOffAction) -> None:
         self._open = False
         if action.target not in self.agent.targets:
