@@ -164,6 +164,15 @@ def test_what_was_said_before_the_offer_counts_for_the_form():
     assert stage.spoken()[-1] == "What time?"
 
 
+def test_what_an_offer_was_made_for_is_forgotten_with_the_offer():
+    refused = lambda w: [(0.0, ev.HandoffUpdate(w.handoff, "refused", cause="closed"))]  # noqa: E731
+    human = replace(OFFERING.rules[1], examples=("somebody on tuesday",))
+    stage = talk(ready(replace(OFFERING, rules=(OFFERING.rules[0], human)), sure=False, human=refused))
+    talk(stage, "somebody on tuesday", "yes")
+    stage.sure = True
+    assert talk(stage, "i want to book").spoken()[-1] == "Which day?", "the Tuesday was about something else"
+
+
 def test_an_offer_that_is_declined_is_left_and_something_new_is_answered():
     stage = talk(ready(OFFERING, sure=False), "i want to book", "no")
     assert stage.spoken()[-1] == "All right. Anything else?"

@@ -32,6 +32,8 @@ class Filling:
     partial: str = ""
     resume: Filling | None = None
     """Of a question that came between: the form that it interrupted."""
+    offered_for: str = ""
+    """Of an offer: what the caller had said. It belongs to what he says yes to."""
     raw: str = ""
     """A model's arguments, which only wait for a yes: they go to the tool as they are."""
 

@@ -32,7 +32,6 @@ class Forms(Acting):
         super().__init__(*args, **more)
         self._form: Filling | None = None
         self._keys = ""
-        self._offered_for = ""  # what he said that an offer was made for
 
     # ---- opening
 
@@ -46,26 +45,27 @@ class Forms(Acting):
     def _offer(self, reply: Reply, rule: Rule, resume: Filling | None = None) -> None:
         form = Form(f"{OFFER}{rule.name}", "", confirm=rule.offer, cancelled=self.agent.lines.all_right)
         reply.form = form
-        self._offered_for = reply.caller_text
-        self._take_step(reply, Ask(Filling(form, stage="confirming", resume=resume), rule.offer))
+        asking = Filling(form, stage="confirming", resume=resume, offered_for=reply.caller_text)
+        self._take_step(reply, Ask(asking, rule.offer))
 
-    def _decide_offer(self, reply: Reply, said: Understood, name: str) -> None:
+    def _decide_offer(self, reply: Reply, said: Understood, offer: Filling) -> None:
         """Yes does it, no leaves it; anything else is something new."""
-        resume = self._form.resume if self._form is not None else None
+        name, resume = offer.form.name.removeprefix(OFFER), offer.resume
         reply.touches_form, reply.filling, reply.form = True, None, None
         rule = self.agent.rule(name)
         if said.answer == "yes" and rule is not None:
+            reply.said_before = offer.offered_for
             self._answer_by_rule(reply, rule)
         elif resume is not None:
-            self._offered_for, reply.complete, reply.filling = "", True, resume
+            reply.complete, reply.filling = True, resume
             question = again(resume, confirm=self._confirm(resume.form), lines=self.agent.lines)
             self._answer_with(reply, f"{self.agent.lines.all_right} {question}")
         elif said.answer == "no" or said.cancel:
-            self._offered_for, reply.complete = "", True
+            reply.complete = True
             self._answer_with(reply, f"{self.agent.lines.all_right} {self.agent.lines.anything_else}".strip())
         else:
-            if reply.matched is None or reply.matched.rule != name:
-                self._offered_for = ""
+            if reply.matched is not None and reply.matched.rule == name:
+                reply.said_before = offer.offered_for
             self._answer(reply, reply.matched or ev.RuleMatched(0, None))
         self._settle(reply)
 
@@ -77,8 +77,7 @@ class Forms(Acting):
             self._offer(reply, following)
         if form is not None:
             reply.complete = False
-            said, self._offered_for = f"{self._offered_for} {reply.caller_text}".strip(), ""
-            self._parse(reply, form, "", said)
+            self._parse(reply, form, "", f"{reply.said_before} {reply.caller_text}".strip())
 
     def _parse(self, reply: Reply, form: Form, asked: str, text: str, *, keys: bool = False) -> None:
         reply.source, reply.form = "form", form
@@ -155,7 +154,7 @@ class Forms(Acting):
         filling, confirm = self._form, self._confirm(reply.form)
         lines = self.agent.lines
         if filling is not None and filling.form is reply.form and reply.form.name.startswith(OFFER):
-            self._decide_offer(reply, said, reply.form.name.removeprefix(OFFER))
+            self._decide_offer(reply, said, filling)
         elif filling is None or filling.form is not reply.form:
             self._take_step(reply, begin(reply.form, said, lines=lines, confirm=confirm))
         elif (perhaps := self._perhaps_leaves(reply, said)) is not None:

@@ -48,7 +48,7 @@ class Replies(Speaking):
 
     def _answer(self, reply: Reply, event: ev.RuleMatched) -> None:
         """Draft the answer that a rule has, or what is said where none has one."""
-        rule = next((rule for rule in self.agent.rules if rule.name == event.rule), None)
+        rule = self.agent.rule(event.rule or "")
         if rule is None:
             self._answer_freely(reply)
         elif not event.sure:

@@ -171,6 +171,7 @@ class Reply:
     result: tuple[Run, ToolDone] | None = None  # what a tool gave, told by the pieces from
     result_from: int = 0
     steps: int = 0  # tools that the model had run in this turn
+    said_before: str = ""  # what an offer was made for that is accepted now
     form: Form | None = None  # the form that this reply opens or goes on with
     touches_form: bool = False  # the form is to be changed when this is committed:
     filling: Filling | None = None  # how far it is then; None closes it
