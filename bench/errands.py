@@ -109,7 +109,7 @@ class Reader:
         self._customer = customer
         self._from = self._utterance = self._samples = 0
 
-    def begin(self, utterance: int) -> None:
+    def begin(self, utterance: int, phrases: Sequence[str] = ()) -> None:
         if utterance != self._utterance:
             self._utterance, self._from = utterance, self._customer.words_played(before=PREROLL_S)
         self._samples = 0
@@ -136,7 +136,7 @@ class Reading:
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
 
-    def session(self, *, rate: int, language: str) -> Reader:
+    def session(self, *, rate: int, language: str, phrases: Sequence[str] = ()) -> Reader:
         return Reader(self._customer)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import wave
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Recogniser:
         self.asked: list[tuple[float, float]] = []
         self.closed = False
 
-    def begin(self, utterance: int) -> None:
+    def begin(self, utterance: int, phrases: Sequence[str] = ()) -> None:
         self.utterance, self.fed = utterance, b""
 
     def feed(self, pcm: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ Told = list[tuple[int, ev.SpeechStarted | ev.SpeechStopped]]
 
 
 class NoRecogniser:
-    def begin(self, utterance: int) -> None: ...
+    def begin(self, utterance: int, phrases: Sequence[str] = ()) -> None: ...
     def feed(self, pcm: bytes) -> None: ...
 
 

@@ -8,6 +8,7 @@ import logging
 import struct
 import uuid
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,10 @@ class Mute:
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
     async def close(self) -> None: ...
-    def begin(self, utterance: int) -> None: ...
+    def begin(self, utterance: int, phrases: Sequence[str] = ()) -> None: ...
     def feed(self, pcm: bytes) -> None: ...
 
-    def session(self, *, rate: int, language: str) -> Mute:
+    def session(self, *, rate: int, language: str, phrases: Sequence[str] = ()) -> Mute:
         return self
 
     async def transcribe(self, *, deadline: float, give_up: float) -> Transcript:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -37,7 +38,7 @@ class Ears:
     def session(self, **_: object) -> Ears:
         return self
 
-    def begin(self, utterance: int) -> None: ...
+    def begin(self, utterance: int, phrases: Sequence[str] = ()) -> None: ...
     def feed(self, pcm: bytes) -> None: ...
     async def close(self) -> None: ...
     async def transcribe(self, **_: object) -> Transcript:

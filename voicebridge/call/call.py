@@ -172,7 +172,9 @@ class Call:
     def _begin(self, rate: int) -> None:
         self._rate = rate
         self._ledger = PlayoutLedger(rate)
-        self._hearing = Hearing(self.parts.stt.session(rate=rate, language=self.parts.agent.language), rate)
+        agent = self.parts.agent
+        ears = self.parts.stt.session(rate=rate, language=agent.language, phrases=agent.phrases)
+        self._hearing = Hearing(ears, rate)
         self._recorder = self._make_recorder(rate)
         self._work = Work(self.id, self.parts, self.tell, hearing=self._hearing, rate=rate)
         self.tell(ev.CallStarted())
@@ -219,8 +221,7 @@ class Call:
                 if (handle := self._timers.pop(command.name, None)) is not None:
                     handle.cancel()
             case cmd.Listen():
-                if self._hearing is not None:
-                    self._hearing.begin(command.utterance)
+                work.listen(command)
             case cmd.Play():
                 self._play(command.segment, ledger, work)
             case cmd.PausePlayout():

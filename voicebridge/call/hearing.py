@@ -6,6 +6,8 @@ short on purpose: half a second of leading silence makes small recognisers hear 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from voicebridge.audio.pcm import FRAME_S, silence
 from voicebridge.audio.vad import SpeechStarted as VoiceBegan
 from voicebridge.audio.vad import SpeechStopped as VoiceEnded
@@ -69,9 +71,9 @@ class Hearing:
         self._forget()
         return told
 
-    def begin(self, utterance: int) -> None:
+    def begin(self, utterance: int, phrases: Sequence[str] = ()) -> None:
         """The core opened an utterance: it starts with the pre-roll of the voice that was just noticed."""
-        self._stt.begin(utterance)
+        self._stt.begin(utterance, phrases)
 
     def flush(self) -> None:
         """Give the recogniser what it should have by now: up to the present while he speaks, else a short tail."""

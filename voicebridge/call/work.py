@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from voicebridge import slots
 from voicebridge.call.acts import Outside
 from voicebridge.call.hearing import Hearing
 from voicebridge.call.matching import RuleMatcher
@@ -91,6 +92,11 @@ class Work:
                     self._start("prefill", 0, self._llm.prefill(command.messages))
             case _:
                 raise TypeError(f"no way to carry out {command!r}")
+
+    def listen(self, command: cmd.Listen) -> None:
+        """A new utterance; the recogniser is told what the caller was asked for."""
+        expected = slots.phrases(command.slot, self._parts.agent.language) if command.slot is not None else ()
+        self._hearing.begin(command.utterance, expected)
 
     def cancel_generation(self, generation: int) -> None:
         self._cancel("generate", generation)

@@ -150,7 +150,7 @@ class AgentSpec:
     tools found (the daemon fills it). `targets` are the names of where callers may be sent; `human` is the one for "a
     human, please", the key 0 and giving up ("" is the PBX's fallback). `fallback_form`: what is tried before a caller
     is given up to the fallback, such as taking a message. `call_facts` vary with the call; they stand behind what all
-    calls share.
+    calls share. `phrases` are all that callers say, where that is a closed list: for a recogniser that takes a grammar.
     """
 
     __pydantic_config__ = STRICT
@@ -173,6 +173,7 @@ class AgentSpec:
     human: str = ""
     fallback_form: str = ""
     call_facts: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = ()
     lines: Lines = field(default_factory=Lines)
     limits: Limits = field(default_factory=Limits)
 

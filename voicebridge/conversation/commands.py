@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from voicebridge.conversation.form import SlotValue
+from voicebridge.conversation.form import Slot, SlotValue
 from voicebridge.conversation.toolspec import ToolSpec
 
 SegmentKind = Literal["greeting", "answer", "filler", "prompt", "trouble", "goodbye"]
@@ -37,9 +37,13 @@ class WarmModel:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """A new utterance begins (with the audio from a little before the voice)."""
+    """A new utterance begins (with the audio from a little before the voice).
+
+    `slot` is what the caller has been asked for, where that is known: a recogniser may expect it.
+    """
 
     utterance: int
+    slot: Slot | None = None
 
 
 @dataclass(frozen=True, slots=True)

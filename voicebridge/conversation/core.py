@@ -156,7 +156,7 @@ class Conversation(Keying):
             self._turn += 1
             self._open = True
             self._voiced = 0.0
-            self._do(Listen(self._turn))
+            self._do(Listen(self._turn, self._expected()))
 
     def _on_speech_stopped(self, event: ev.SpeechStopped) -> None:
         if self._caller is not Caller.SPEAKING:

@@ -12,7 +12,7 @@ from voicebridge.conversation.agent import Rule
 from voicebridge.conversation.commands import Match, Parse
 from voicebridge.conversation.filling import SPELLED, Ask, Filling, GiveUp, Leave, Step, again, begin, go_on
 from voicebridge.conversation.filling import Run as Complete
-from voicebridge.conversation.form import Form, SlotValue, Understood
+from voicebridge.conversation.form import Form, Slot, SlotValue, Understood
 from voicebridge.conversation.owntools import as_object
 from voicebridge.conversation.state import HandOffAction, Reply, ToolAction
 
@@ -23,6 +23,8 @@ OVERRULES = 0.8
 OFFER = "offer "
 """Begins the name of a form that only asks whether a rule was meant."""
 LEAVING = ("handoff", "end_call", "fallback")
+
+YES_OR_NO = Slot("", "yes_no")
 
 
 class Forms(Acting):
@@ -264,6 +266,13 @@ class Forms(Acting):
         """Whether digits or letters were asked for, which come in groups."""
         slot = self._form.slot if self._form is not None else None
         return slot is not None and slot.kind in SPELLED
+
+    def _expected(self) -> Slot | None:
+        """What the caller was asked for; to a question of ours he says yes or no."""
+        filling = self._form
+        if filling is not None and filling.stage == "confirming":
+            return YES_OR_NO
+        return filling.slot if filling is not None else None
 
     def _complete(self, said: Understood) -> bool:
         """Whether as many digits or letters came as there can be."""

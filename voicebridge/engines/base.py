@@ -36,11 +36,21 @@ class EngineError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class HeardWord:
+    """A word of a transcript: `start` and `end` in seconds from the utterance's first sample, `confidence` 0 to 1."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """What the recogniser made of the first `samples` samples of an utterance.
 
     `started` and `finished` (time.monotonic() seconds) are when the request was made and answered; `busy_s` is the
-    time the engine itself computed, where it tells.
+    time the engine itself computed, where it tells. `words` where the engine gives them; `engine` is who heard it.
     """
 
     utterance: int
@@ -49,13 +59,19 @@ class Transcript:
     started: float
     finished: float
     busy_s: float | None = None
+    words: tuple[HeardWord, ...] = ()
+    engine: str = ""
 
 
 class SttSession(Protocol):
     """One call's recogniser. It keeps the audio of the current utterance, so that an engine can be replaced."""
 
-    def begin(self, utterance: int) -> None:
-        """Forget the audio before; what is fed from now on belongs to `utterance`."""
+    def begin(self, utterance: int, phrases: Sequence[str] = ()) -> None:
+        """Forget the audio before; what is fed from now on belongs to `utterance`.
+
+        `phrases` are what the caller has just been asked for ("yes", "half past", single digits): a recogniser that
+        takes a grammar prefers them, and still has to notice what is something else. Others ignore them.
+        """
 
     def feed(self, pcm: bytes) -> None:
         """More of the utterance: 16-bit little-endian mono at the session's rate, any length."""
@@ -77,7 +93,8 @@ class SttEngine(Protocol):
     async def stop(self) -> None: ...
     @property
     def ready(self) -> bool: ...
-    def session(self, *, rate: int, language: str) -> SttSession: ...
+    def session(self, *, rate: int, language: str, phrases: Sequence[str] = ()) -> SttSession:
+        """`phrases`: all that callers of this agent say, where that is a closed list."""
 
 
 Message = ChatMessage

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from wyoming.asr import Transcribe
@@ -42,7 +42,7 @@ class WyomingStt:
     async def stop(self) -> None:
         await self.host.stop()
 
-    def session(self, *, rate: int, language: str) -> SttSession:
+    def session(self, *, rate: int, language: str, phrases: Sequence[str] = ()) -> SttSession:
         return WyomingSttSession(self.name, self.host.address, next(self._sessions), rate, language)
 
 
@@ -61,7 +61,7 @@ class WyomingSttSession:
         self._fed = 0  # bytes since begin()
         self._pending: asyncio.Task[Transcript] | None = None
 
-    def begin(self, utterance: int) -> None:
+    def begin(self, utterance: int, phrases: Sequence[str] = ()) -> None:
         self._utterance = utterance
         self._pcm.clear()
         self._fed = 0

@@ -26,8 +26,9 @@ are Tuesday. Another language is one file (see `languages`); without one, digits
 numbers in figures and dates (by `dateparser`) are read, names, spelling and yes or no are not: `missing` tells.
 """
 
+from voicebridge.slots.expected import phrases
 from voicebridge.slots.keys import keys
 from voicebridge.slots.languages import missing, warm
 from voicebridge.slots.understanding import parse
 
-__all__ = ["keys", "missing", "parse", "warm"]
+__all__ = ["keys", "missing", "parse", "phrases", "warm"]
