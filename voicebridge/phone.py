@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import contextlib
 import time
 import uuid
 import wave
@@ -157,8 +158,9 @@ class Phone:
             since = (await self._say(line)).last_voice
         await self._until_agent_has_finished(after=since)
         self._measure()
-        if not self._closed.is_set():
-            await asyncio.sleep(linger_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(linger_s):
+                await self._closed.wait()
 
     async def _say(self, line: Line) -> Spoken:
         await self._wait_until(lambda: not self._outbox)

@@ -89,7 +89,7 @@ def test_a_killed_worker_costs_a_moment_and_no_words(daemon, all_ready, worker, 
 def test_a_frozen_worker_is_covered_and_then_answered_or_given_back(daemon, all_ready, worker):
     frozen = workers()[WORKERS[worker]]
     asked = lines(MODEL_QUESTIONS)[:2]
-    made = call(daemon, asked, 1, -0.1, lambda: os.kill(frozen, signal.SIGSTOP), linger_s=6.0)
+    made = call(daemon, asked, 1, -0.1, lambda: os.kill(frozen, signal.SIGSTOP), linger_s=12.0)
     line, turns = made.turns()[1]
     said = [piece for turn in turns for piece in turn["said"] if piece["at"] is not None]
     kinds = [piece["kind"] for piece in said]
