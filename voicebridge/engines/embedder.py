@@ -37,7 +37,7 @@ class LlamaEmbedder:
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         self.name = name
-        model = model_path(name, options, DEFAULT_MODEL)
+        model = model_path(name, options, DEFAULT_MODEL, kind="embed")
         self.identity = f"{model.name} {model.stat().st_size}"
         served = {
             "model": str(model),

@@ -27,7 +27,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, as
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from voicebridge.config import ConfigError, cache_dir
+from voicebridge.config import cache_dir
 from voicebridge.conversation.toolspec import ToolCall, ToolSpec
 from voicebridge.engines.answer import Answer, ToolAnswer
 from voicebridge.engines.base import EngineError, LlmSession, Message
@@ -37,7 +37,7 @@ from voicebridge.engines.gate import Gate, Ticket
 from voicebridge.engines.slots import Slot, SlotTable
 from voicebridge.engines.supervisor import Worker, WorkerSpec
 from voicebridge.engines.telling import told
-from voicebridge.modelstore.catalogue import Model, chosen
+from voicebridge.modelstore.resolve import resolve
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -92,23 +92,9 @@ class LlamaHost:
         self._folder.cleanup()
 
 
-def model_path(engine: str, options: Mapping[str, Any], default: str) -> Path:
-    """`options.model` is a file or a name of the catalogue. Raises ConfigError, with the cure, and UnknownModel."""
-    wanted = str(options.get("model") or default)
-    if "/" in wanted or wanted.endswith(".gguf"):
-        path: Path | None = Path(wanted)
-        cure = "correct the option `model`"
-    else:
-        path = _catalogued(wanted).path(cache_dir())
-        cure = f"run: voicebridge models fetch {wanted}"
-    if path is None or not path.is_file():
-        raise ConfigError(f"engine {engine}: the model file {path} is not there; {cure}")
-    return path
-
-
-def _catalogued(name: str) -> Model:
-    (model,) = chosen((name,))
-    return model
+def model_path(engine: str, options: Mapping[str, Any], default: str, kind: str = "llm") -> Path:
+    """`options.model` is a file or a name of the catalogue. Raises ConfigError, with the cure; UnknownModel is one."""
+    return resolve(engine, str(options.get("model") or ""), default, cache_dir(), kind=kind)
 
 
 class LlamaServerPlugin:

@@ -12,6 +12,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from voicebridge.tomlfile import ConfigError
+
 State = Literal["ok", "missing", "damaged"]
 _BLOCK = 1 << 20
 
@@ -81,13 +83,19 @@ class Model(_Strict):
         return "ok" if sha256_of(path) == self.sha256 else "damaged"
 
 
-class UnknownModel(Exception):
-    """No such entry; the text names those there are."""
+class UnknownModel(ConfigError):
+    """No such entry; the text names those that are meant perhaps."""
 
 
 def catalogue() -> tuple[Model, ...]:
     text = (resources.files("voicebridge") / "data" / "catalogue.toml").read_text(encoding="utf-8")
     return tuple(Model.model_validate(entry) for entry in tomllib.loads(text)["model"])
+
+
+def named(name: str) -> Model:
+    """The entry of this name. Raises UnknownModel."""
+    (model,) = chosen((name,))
+    return model
 
 
 def chosen(names: Iterable[str], *, profile: str = "embedded") -> tuple[Model, ...]:
