@@ -318,3 +318,74 @@ def test_an_agent_may_extend_an_embedded_one_but_not_one_that_is_not_there(place
         (place / "shop.toml").write_text(f'extends = "{name}"\ngreeting = "Hello."\n')
         with pytest.raises(ConfigError, match=r"shop.toml:1: extends: no agent"):
             load_agent(place / "shop.toml")
+
+
+# ---- engines
+
+
+def engines(place: Path, text: str) -> config.Engines:
+    return load(written(place, text)).config.engines
+
+
+def test_an_engine_is_named_alone_or_in_a_list(place):
+    found = engines(place, '[engines]\nstt = "vosk"\ntts = ["piper", "espeak"]\nllm = ""\n')
+    assert [choice.name for choice in found.chosen("stt")] == ["vosk"]
+    assert [choice.plugin for choice in found.chosen("tts")] == ["piper", "espeak"]
+    assert found.chosen("llm") == ()
+    assert [choice.name for choice in found.chosen("embed")] == ["minilm"]
+    assert found.deadlines
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "plugin", "options"),
+    [
+        ("stt", "tcp://10.0.0.5:10300", "wyoming", {"uri": "tcp://10.0.0.5:10300"}),
+        ("tts", "unix:///run/tts.sock", "wyoming", {"uri": "unix:///run/tts.sock"}),
+        ("llm", "http://10.0.0.5:8080/v1", "openai", {"urls": ["http://10.0.0.5:8080/v1"]}),
+        ("llm", "https://models.example/v1", "openai", {"urls": ["https://models.example/v1"]}),
+    ],
+)
+def test_from_a_local_engine_to_a_remote_one_it_is_one_line(place, kind, address, plugin, options):
+    (choice,) = engines(place, f'[engines]\n{kind} = "{address}"\n').chosen(kind)
+    assert (choice.name, choice.plugin, dict(choice.options)) == (address, plugin, options)
+
+
+def test_an_address_takes_the_options_of_its_engine_and_its_own(place):
+    text = '[engines]\nllm = "http://a:1"\n[engines.options.openai]\nmodel = "small"\ncontext = 4096\nurls = "http://b:1"\n'
+    (choice,) = engines(place, text + '[engines.options."http://a:1"]\nmodel = "large"\n').chosen("llm")
+    assert choice.options == {"model": "large", "context": 4096, "urls": ["http://a:1"]}
+
+
+def test_an_alias_is_an_engine_again_with_other_options(place):
+    text = '[engines]\nstt = ["vosk", "spare"]\n[engines.options.vosk]\nmodel = "a"\n'
+    first, spare = engines(place, text + '[engines.options.spare]\nengine = "vosk"\nmodel = "b"\n').chosen("stt")
+    assert (first.name, first.plugin, first.options["model"]) == ("vosk", "vosk", "a")
+    assert (spare.name, spare.plugin, dict(spare.options)) == ("spare", "vosk", {"model": "b"})
+
+
+@pytest.mark.parametrize(
+    ("text", "place_and_key", "why"),
+    [
+        ("[engines]\nstt = []", "2: engines.stt", "needs one"),
+        ('[engines]\ntts = ""', "2: engines.tts", "needs one"),
+        ('[engines]\ntts = 3', "2: engines.tts", "valid tuple"),
+        ('[engines]\nstt = ["vosk", "vosk"]', "2: engines.stt", "stands twice"),
+        ('[engines]\nstt = ["vosk", " "]', "2: engines.stt", "empty name"),
+        ('[engines]\nstt = "http://10.0.0.5:8080"', "2: engines.stt", "write tcp://HOST:PORT"),
+        ('[engines]\nstt = "tcp://10.0.0.5"', "2: engines.stt", "write tcp://HOST:PORT"),
+        ('[engines]\nstt = "tcp://10.0.0.5:99999"', "2: engines.stt", "write tcp://HOST:PORT"),
+        ('[engines]\nllm = "tcp://10.0.0.5:10300"', "2: engines.llm", "write http://HOST:PORT/v1"),
+        ('[engines]\nllm = "http://me:secret@10.0.0.5/v1"', "2: engines.llm", "no password"),
+        ('[engines]\nembed = "tcp://10.0.0.5:1"', "2: engines.embed", "on this machine"),
+        ('[engines]\ndeadlines = "some"', "2: engines.deadlines", "valid boolean"),
+        ('[engines]\n[engines.options.spare]\nengine = 3', "2: engines.options.spare", "not the name of an engine"),
+        ('[engines]\n[engines.options.spare]\nengine = "tcp://a:1"', "2: engines.options.spare", "not the name"),
+    ],
+)
+def test_a_mistake_in_the_engines_is_named_by_file_line_and_key(place, text, place_and_key, why):
+    path = written(place, text)
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}:{place_and_key}")
+    assert why in str(caught.value)
+    assert "secret" not in str(caught.value)

@@ -21,7 +21,7 @@ FLOORS = (
     {"pbx", "engines", "tools", "handoff", "slots", "trace"},
     {"config", "plugins", "modelstore"},
     {"agentfile"},
-    {"targets", "logins", "tomlfile"},
+    {"targets", "logins", "tomlfile", "choice"},
     {"conversation", "audio", "protocol", "hours"},
 )
 # What would give a pure room a clock, a socket or a thread.

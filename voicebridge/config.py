@@ -12,13 +12,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, field_validator
 
 from voicebridge.agentfile import check_targets, embedded_agents, load_agent
+from voicebridge.choice import Choice, Engines
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.logins import AmiLogin, AriLogin
 from voicebridge.targets import HandoffSettings, Target, target_problems
 from voicebridge.tomlfile import ConfigError, place, read, validated
 
-__all__ = ["Config", "ConfigError", "Engines", "Listen", "Settings", "Store", "cache_dir", "is_loopback", "load",
-           "load_agent", "split_address", "state_dir", "unbound"]  # fmt: skip
+__all__ = ["Choice", "Config", "ConfigError", "Engines", "Listen", "Settings", "Store", "cache_dir", "is_loopback",
+           "load", "load_agent", "split_address", "state_dir", "unbound"]  # fmt: skip
 
 DEFAULT_PORT = 9092
 FASTAGI_PORT = 4573
@@ -93,16 +94,6 @@ class Listen(_Strict):
                 )
 
 
-class Engines(_Strict):
-    """Names of entry points (`voicebridge plugins ls`), the first is used. Options go to the engine as they are."""
-
-    stt: str = "moonshine"
-    llm: str = "llama_server"
-    tts: str = "espeak"
-    embed: str = "minilm"
-    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
-
-
 class Store(_Strict):
     """Where calls are kept: `<dir>/calls`. What was said stands only there."""
 
@@ -139,6 +130,12 @@ class Settings(_Strict):
     @property
     def default_agent(self) -> AgentSpec:
         return self.agents[self.config.default_agent]
+
+    def where(self, *key: str) -> str:
+        """`file:line: a.b.c`, for mistakes that are found later than at loading; the key alone without a file."""
+        path = Path(self.source)
+        named = ".".join(key)
+        return f"{place(path, read(path)[1], key)}: {named}" if path.is_file() else named
 
 
 def state_dir() -> Path:

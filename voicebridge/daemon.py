@@ -18,7 +18,7 @@ from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.registry import Registry
 from voicebridge.call.speech import Mouth, Mouths
 from voicebridge.call.work import Parts, local_now
-from voicebridge.config import ConfigError, Settings, cache_dir, split_address, unbound
+from voicebridge.config import Choice, ConfigError, Settings, cache_dir, split_address, unbound
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.owntools import for_model
 from voicebridge.engines.base import Embedder, EngineError, LlmEngine, Message, SttEngine, TtsEngine
@@ -49,35 +49,43 @@ TOOLS_END_S = 5.0
 Progress = Callable[[str], None]
 
 
-def engines_in_use(settings: Settings) -> dict[str, str]:
-    """Kind and name of the engines that the agents need: no model without talk, no embeddings without examples."""
+def engines_in_use(settings: Settings) -> dict[str, tuple[Choice, ...]]:
+    """By kind, the engines that the agents need: no model without talk, no embeddings without examples."""
     wanted = settings.config.engines
     with_rules = any(rule.examples for agent in settings.agents.values() for rule in agent.rules)
     with_model = any(agent.model_scope != "none" for agent in settings.agents.values())
-    used = {"stt": wanted.stt, "tts": wanted.tts}
-    if with_model and wanted.llm:
-        used["llm"] = wanted.llm
-    if with_rules and wanted.embed:
-        used["embed"] = wanted.embed
-    return used
+    kinds = ("stt", "tts", *(("llm",) if with_model else ()), *(("embed",) if with_rules else ()))
+    return {kind: chosen for kind in kinds if (chosen := wanted.chosen(kind))}
 
 
-def make_engine(settings: Settings, kind: str, name: str) -> Any:
+def make_engine(settings: Settings, choice: Choice) -> Any:
     """Not started. Raises PluginError, and ConfigError where its options or its model are not usable."""
-    plugin = plugins.load(kind, name)
+    plugin = plugins.load(choice.kind, choice.plugin)
     try:
-        return plugin.create(dict(settings.config.engines.options.get(name, {})))
-    except KeyError as error:
-        raise ConfigError(f"[engines.options.{name}]: {error.args[0]} is missing") from error
-    except (TypeError, ValueError, UnknownModel) as error:
-        raise ConfigError(f"[engines.options.{name}]: {error}") from error
+        engine = plugin.create(dict(choice.options))
+    except ConfigError as error:
+        if choice.name == choice.plugin:
+            raise
+        raise ConfigError(f"{_place_of(settings, choice)}: {error}") from error
+    except (KeyError, TypeError, ValueError, UnknownModel) as error:
+        why = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+        raise ConfigError(f"{_place_of(settings, choice)}: {why}") from error
+    if engine.name != choice.name:
+        engine.name = choice.name  # an alias or an address: several of a plug-in are told apart
+    return engine
+
+
+def _place_of(settings: Settings, choice: Choice) -> str:
+    """Where an engine's options stand, or its name where it has none."""
+    given = choice.name in settings.config.engines.options
+    return settings.where("engines", "options", choice.name) if given else settings.where("engines", choice.kind)
 
 
 class Engines:
     """The engines of the settings, started side by side."""
 
     def __init__(self, settings: Settings) -> None:
-        made = {kind: make_engine(settings, kind, name) for kind, name in engines_in_use(settings).items()}
+        made = {kind: make_engine(settings, choices[0]) for kind, choices in engines_in_use(settings).items()}
         self.stt: SttEngine = made["stt"]
         self.tts: TtsEngine = made["tts"]
         self.llm: LlmEngine | None = made.get("llm")

@@ -15,12 +15,11 @@ from typing import Any
 import click
 from rich.console import Console
 
-from voicebridge import plugins
 from voicebridge.audio.resample import resample_segment
 from voicebridge.cli.checks.listening import WILDCARDS
 from voicebridge.cli.run import config_option, settings_or_exit
 from voicebridge.cli.testcall import DaemonFailed, demo_lines, running_daemon, wait_for_record
-from voicebridge.config import Settings, split_address, state_dir
+from voicebridge.config import ConfigError, Settings, split_address, state_dir
 from voicebridge.conversation.spoken import speak
 from voicebridge.engines.base import EngineError, Voice
 from voicebridge.phone import Heard, Line, Phone, PhoneError, read_wav
@@ -64,7 +63,7 @@ def call(
         )
         if save is not None:
             heard.save(save)
-    except (PhoneError, PluginError, EngineError, ValueError, OSError) as error:
+    except (PhoneError, PluginError, ConfigError, EngineError, ValueError, OSError) as error:
         click.echo(f"voicebridge: {error}", err=True)
         sys.exit(1)
     store = CallStore(settings.config.store.dir, keep_days=0)
@@ -100,8 +99,9 @@ async def _spoken(lines: Sequence[str], rate: int, barge_in: float | None, setti
     made = {text: read_wav(Path(text), rate) for text in lines if text.endswith(".wav")}
     texts = [text for text in lines if text not in made]
     if texts:
-        engines = settings.config.engines
-        tts = plugins.load("tts", engines.tts).create(engines.options.get(engines.tts, {}))
+        from voicebridge.daemon import make_engine
+
+        tts = make_engine(settings, settings.config.engines.chosen("tts")[0])
         with _calm():
             await tts.start()
             try:

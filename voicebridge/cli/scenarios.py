@@ -142,7 +142,8 @@ async def _virtual(suites: Sequence[Suite], *, by_meaning: bool) -> AsyncIterato
         embedder = None
         if by_meaning:
             settings = suites[0].settings
-            embedder = make_engine(settings, "embed", settings.config.engines.embed)
+            (choice,) = settings.config.engines.chosen("embed")
+            embedder = make_engine(settings, choice)
             stack.push_async_callback(embedder.stop)
             await embedder.start()
             await _until_ready(embedder)

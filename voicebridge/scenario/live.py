@@ -174,7 +174,7 @@ async def remote(suites: Sequence[Suite], host: str, port: int, store: Path) -> 
     records = CallStore(store, keep_days=0)
     for suite in suites:
         settings: Settings = suite.settings
-        tts: TtsEngine = make_engine(settings, "tts", settings.config.engines.tts)
+        tts: TtsEngine = make_engine(settings, settings.config.engines.chosen("tts")[0])
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(tts.stop)
             await tts.start()

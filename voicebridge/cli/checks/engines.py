@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
+from voicebridge.choice import is_address
 from voicebridge.cli.checks.finding import Finding, State, Tell
+from voicebridge.cli.checks.machine import embedded
 from voicebridge.cli.testcall import recorded_sentence
 from voicebridge.config import ConfigError, Settings
 from voicebridge.conversation.agent import AgentSpec
@@ -50,31 +52,32 @@ class Answer:
 
 async def check(settings: Settings, without: set[str], tell: Tell) -> list[Finding]:
     """One finding an engine, those of the kinds `without` (a model) not started. None is left running."""
-    made: dict[str, Any] = {}
+    made: list[tuple[str, Any]] = []
     findings: list[Finding] = []
-    for kind, name in engines_in_use(settings).items():
-        if kind in without:
+    for choice in (choice for choices in engines_in_use(settings).values() for choice in choices):
+        kind, name = choice.kind, choice.name
+        if kind in without and choice in embedded(settings, kind):
             findings.append(Finding(f"engine {kind}", "skip", f"{name} not started: its model is missing or not whole"))
             continue
         try:
-            made[kind] = make_engine(settings, kind, name)
+            made.append((kind, make_engine(settings, choice)))
         except PluginError:
             findings.append(Finding(f"engine {kind}", "skip", f"{name} not started: see plug-ins"))
         except ConfigError as error:
             text, _, cure = str(error).partition("; run: ")
             cure = cure or f"correct [engines.options.{name}], or choose another engine with [engines] {kind}"
             findings.append(Finding(f"engine {kind}", "fail", text, cure))
-    tell("starting engines: " + ", ".join(engine.name for engine in made.values()))
+    tell("starting engines: " + ", ".join(engine.name for _, engine in made))
     began = time.monotonic()
     try:
         with last_warnings() as warnings:
-            await asyncio.gather(*(engine.start() for engine in made.values()))
-            ready = await asyncio.gather(*(_ready_after(engine, began) for engine in made.values()))
-            for (kind, engine), seconds in zip(made.items(), ready, strict=True):
+            await asyncio.gather(*(engine.start() for _, engine in made))
+            ready = await asyncio.gather(*(_ready_after(engine, began) for _, engine in made))
+            for (kind, engine), seconds in zip(made, ready, strict=True):
                 tell(f"asking {engine.name}")
                 findings.append(await _judge(settings, kind, engine, seconds, warnings))
     finally:
-        await asyncio.gather(*(engine.stop() for engine in made.values()), return_exceptions=True)
+        await asyncio.gather(*(engine.stop() for _, engine in made), return_exceptions=True)
     return sorted(findings, key=lambda finding: list(_REQUESTS).index(finding.check.split()[1]))
 
 
@@ -100,12 +103,14 @@ def _remote(engine: Any) -> str:
     return str(host.address.uri) if isinstance(host, RemoteHost) else ""
 
 
-def _not_ready(engine: Any, warnings: dict[str, str]) -> tuple[str, str]:
+def _not_ready(kind: str, engine: Any, warnings: dict[str, str]) -> tuple[str, str]:
     """Why, and the cure."""
     options = f"[engines.options.{engine.name}]"
     if uri := _remote(engine):
-        return f"is not there: nothing answers at {uri}", f"start it there, or correct {options} uri"
-    why = warnings.get(engine.name, "").partition("; starting again")[0] or "no answer"
+        place = f"[engines] {kind}" if is_address(engine.name) else f"{options} uri"
+        return f"is not there: nothing answers at {uri}", f"start it there, or correct {place}"
+    worker = getattr(_worker(engine), "spec", engine)
+    why = warnings.get(worker.name, "").partition("; starting again")[0] or "no answer"
     return f"does not get ready: {why}", f"{DEBUG} shows all of it; look at {options}, and voicebridge models verify"
 
 
@@ -115,7 +120,7 @@ async def _judge(
     check = f"engine {kind}"
     asked = time.monotonic()
     if ready_s is None:
-        why, cure = _not_ready(engine, warnings)
+        why, cure = _not_ready(kind, engine, warnings)
         return Finding(check, "fail", f"{engine.name} {why}", cure)
     try:
         answer = await _REQUESTS[kind](engine, settings.default_agent)

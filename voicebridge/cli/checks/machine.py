@@ -16,7 +16,7 @@ from pathlib import Path
 
 from voicebridge import plugins
 from voicebridge.cli.checks.finding import Finding
-from voicebridge.config import ConfigError, Engines, Settings, cache_dir
+from voicebridge.config import Choice, ConfigError, Engines, Settings, cache_dir
 from voicebridge.daemon import engines_in_use
 from voicebridge.modelstore.catalogue import Model, catalogue
 from voicebridge.tools.catalogue import equipped
@@ -49,9 +49,9 @@ def python() -> Iterator[Finding]:
 def packages(settings: Settings) -> Iterator[Finding]:
     """Requirements of our distribution that are installed; of the extra only what the configuration uses."""
     own = metadata.version(DISTRIBUTION)
-    embedded = any(_is_embedded(settings, kind) for kind in engines_in_use(settings))
+    ours = any(embedded(settings, kind) for kind in engines_in_use(settings))
     needed = [
-        name for name, extra in _requirements() if not extra or (extra == "embedded" and (embedded or name in ALWAYS))
+        name for name, extra in _requirements() if not extra or (extra == "embedded" and (ours or name in ALWAYS))
     ]
     versions = {name: _version(name) for name in needed}
     if missing := [name for name, version in versions.items() if version is None]:
@@ -80,23 +80,27 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _is_embedded(settings: Settings, kind: str) -> bool:
-    return str(getattr(settings.config.engines, kind)) == str(Engines.model_fields[kind].default)
+def embedded(settings: Settings, kind: str) -> list[Choice]:
+    """Of the configured engines of a kind, those whose models belong to the embedded profile."""
+    own = {choice.plugin for choice in Engines().chosen(kind)}
+    return [choice for choice in settings.config.engines.chosen(kind) if choice.plugin in own]
 
 
 def engine_plugins(settings: Settings) -> Iterator[Finding]:
     """That every configured engine's entry point loads."""
     loaded = []
-    for kind, name in engines_in_use(settings).items():
+    wanted = [choice for choices in engines_in_use(settings).values() for choice in choices]
+    for choice in wanted:
+        kind = choice.kind
         try:
-            plugins.load(kind, name)
+            plugins.load(kind, choice.plugin)
         except plugins.PluginError as error:
             known = " or ".join(f'"{other}"' for other in plugins.names(kind))
-            cure = f"[engines] {kind} = {known}" if name not in plugins.names(kind) else INSTALL
+            cure = f"[engines] {kind} = {known}" if choice.plugin not in plugins.names(kind) else INSTALL
             yield Finding("plug-ins", "fail", str(error), cure)
         else:
-            loaded.append(f"{kind} {name}")
-    if len(loaded) == len(engines_in_use(settings)):
+            loaded.append(f"{kind} {choice.name}")
+    if len(loaded) == len(wanted):
         yield Finding("plug-ins", "ok", ", ".join(loaded))
 
 
@@ -120,14 +124,13 @@ def tools(settings: Settings) -> Iterator[Finding]:
 def needed_models(settings: Settings) -> list[Model]:
     """Of the embedded profile, those that the configured engines use."""
     kinds = {"vad"}
-    kinds |= {kind for kind in engines_in_use(settings) if _is_embedded(settings, kind)}
+    kinds |= {kind for kind in engines_in_use(settings) if embedded(settings, kind)}
     kinds -= {kind for kind in kinds - {"vad"} if _own_model(settings, kind)}
     return [model for model in catalogue() if model.profile == "embedded" and model.kind in kinds]
 
 
 def _own_model(settings: Settings, kind: str) -> bool:
-    name = str(getattr(settings.config.engines, kind))
-    return "model" in settings.config.engines.options.get(name, {})
+    return all("model" in choice.options for choice in embedded(settings, kind))
 
 
 def kinds_without_model(settings: Settings) -> set[str]:
