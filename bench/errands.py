@@ -117,7 +117,7 @@ class Reader:
     def feed(self, pcm: bytes) -> None:
         self._samples += len(pcm) // 2
 
-    async def transcribe(self, *, deadline: float, give_up: float) -> Transcript:
+    async def transcribe(self, *, deadline: float, give_up: float, final: bool = True) -> Transcript:
         now = time.monotonic()
         text = " ".join(self._customer.words()[self._from : self._customer.words_played()])
         return Transcript(self._utterance, text, self._samples, now, now)

@@ -70,7 +70,7 @@ class StubStt:
     def session(self, *, rate: int, language: str, phrases: Sequence[str] = ()) -> StubStt:
         return StubStt()
 
-    async def transcribe(self, *, deadline: float, give_up: float) -> Transcript:
+    async def transcribe(self, *, deadline: float, give_up: float, final: bool = True) -> Transcript:
         self._asked += 1
         began = time.monotonic()
         await asyncio.sleep(0.01)

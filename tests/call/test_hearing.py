@@ -13,7 +13,7 @@ import pytest
 from voicebridge.audio.measure import last_voiced, voiced_spans
 from voicebridge.audio.pcm import silence
 from voicebridge.audio.resample import resample_segment
-from voicebridge.call.hearing import KEEP_S, PREROLL_S, TAIL_S, Hearing
+from voicebridge.call.hearing import KEEP_S, PREROLL_S, STREAM_S, TAIL_S, Hearing
 from voicebridge.conversation import events as ev
 from voicebridge.engines.base import Transcript
 
@@ -37,7 +37,7 @@ class Recogniser:
         assert pcm
         self.fed += pcm
 
-    async def transcribe(self, *, deadline: float, give_up: float) -> Transcript:
+    async def transcribe(self, *, deadline: float, give_up: float, final: bool = True) -> Transcript:
         self.asked.append((deadline, give_up))
         return Transcript(self.utterance, "words", len(self.fed) // 2, 0.0, 0.0)
 
@@ -155,6 +155,22 @@ def test_a_new_utterance_has_none_of_the_one_before():
     second = len(sentence(0, rate)) // 2 + round(1.5 * rate)
     start = ear.stream.index(ear.stt.fed[: rate // 10]) // 2
     assert start > second - rate
+
+
+def test_a_voice_goes_to_the_recogniser_while_it_lasts():
+    rate = 8_000
+    ear = Ear(rate).hear(silence(0.5, rate) + sentence(1, rate)[: 2 * rate], utterances=1)
+    behind = len(ear.stream) // 2 - (ear.told[0][1] - int(PREROLL_S * rate)) - len(ear.stt.fed) // 2
+    assert ear.stt.fed and behind <= (STREAM_S + 0.04) * rate
+
+
+def test_a_voice_whose_utterance_the_core_has_not_opened_is_kept_back():
+    rate = 8_000
+    ear = Ear(rate).hear(silence(0.5, rate) + sentence(0, rate)[: rate // 2], utterances=0)
+    assert (ear.told[0][0], ear.stt.fed) == ("SpeechStarted", b"")
+    ear.hearing.begin(1)
+    ear.hearing.flush()
+    assert ear.stt.fed == ear.slice(ear.told[0][1] - int(PREROLL_S * rate), len(ear.stream) // 2)
 
 
 def test_a_monologue_goes_to_the_recogniser_whole_and_the_past_is_forgotten():

@@ -76,7 +76,7 @@ class Mute:
     def session(self, *, rate: int, language: str, phrases: Sequence[str] = ()) -> Mute:
         return self
 
-    async def transcribe(self, *, deadline: float, give_up: float) -> Transcript:
+    async def transcribe(self, *, deadline: float, give_up: float, final: bool = True) -> Transcript:
         return Transcript(0, "", 0, 0.0, 0.0)
 
 

@@ -21,6 +21,10 @@ TAIL_S = 0.20
 """This much after the last voice still goes to the recogniser; the rest of a pause does not."""
 MUTE_TICKS = 12
 """Ticks of 20 ms without a frame, in the middle of a voice, after which the line is taken to be silent (hold, DTX)."""
+STREAM_S = 0.1
+"""While he speaks, the recogniser gets so much at a time: one that streams has little left to do at the end."""
+HOLD_S = 0.4
+"""For so long a voice is kept back: it may be a new utterance, which the core has not opened yet."""
 BYTES_PER_SAMPLE = 2
 
 
@@ -34,6 +38,7 @@ class Hearing:
         self._heard = 0  # samples received so far
         self._fed = 0  # samples up to here are with the recogniser, or will not go there
         self._feeding = False
+        self._hold = 0  # samples heard before what he says now may go to the recogniser unasked
         self._began = 0
         self._mute = 0  # ticks since the last frame came
         self._due = 0  # samples up to here belong to the recogniser, while nobody speaks
@@ -52,6 +57,7 @@ class Hearing:
         return self._take(silence(missing * FRAME_S, self._rate))
 
     def _take(self, pcm: bytes) -> list[ev.SpeechStarted | ev.SpeechStopped]:
+        self._stream()
         self._past += pcm
         self._heard += len(pcm) // BYTES_PER_SAMPLE
         told: list[ev.SpeechStarted | ev.SpeechStopped] = []
@@ -62,6 +68,7 @@ class Hearing:
                     self._began = at_sample
                     self._fed = max(self._fed, at_sample - int(PREROLL_S * self._rate))
                     self._feeding = True
+                    self._hold = at_sample + int(HOLD_S * self._rate)
                     told.append(ev.SpeechStarted(ago=self._ago(at_sample)))
                 case VoiceEnded(last_voice_sample):
                     self._due = last_voice_sample + int(TAIL_S * self._rate)
@@ -74,6 +81,7 @@ class Hearing:
     def begin(self, utterance: int, phrases: Sequence[str] = ()) -> None:
         """The core opened an utterance: it starts with the pre-roll of the voice that was just noticed."""
         self._stt.begin(utterance, phrases)
+        self._hold = 0
 
     def flush(self) -> None:
         """Give the recogniser what it should have by now: up to the present while he speaks, else a short tail."""
@@ -84,6 +92,12 @@ class Hearing:
             end = (until - self._past_from) * BYTES_PER_SAMPLE
             self._stt.feed(bytes(self._past[offset:end]))
             self._fed = until
+
+    def _stream(self) -> None:
+        """Before the next frame is heard, so that the core has had its say about those before. Not what follows the
+        last voice: the recogniser may have been asked for the end by then, and would have to begin anew."""
+        if self._feeding and self._heard >= max(self._hold, self._fed + int(STREAM_S * self._rate)):
+            self.flush()
 
     def _ago(self, sample: int) -> float:
         return max(0, self._heard - sample) / self._rate
@@ -97,10 +111,10 @@ class Hearing:
         del self._past[:excess]
         self._past_from += excess // BYTES_PER_SAMPLE
 
-    async def transcribe(self, *, deadline: float, give_up: float) -> Transcript:
-        """All of the utterance so far. Raises EngineError."""
+    async def transcribe(self, *, deadline: float, give_up: float, final: bool = True) -> Transcript:
+        """All of the utterance so far; see SttSession. Raises EngineError."""
         self.flush()
-        return await self._stt.transcribe(deadline=deadline, give_up=give_up)
+        return await self._stt.transcribe(deadline=deadline, give_up=give_up, final=final)
 
     async def close(self) -> None:
         await self._stt.close()

@@ -145,7 +145,9 @@ class Work:
 
     async def _transcribe(self, wanted: cmd.Transcribe) -> None:
         try:
-            heard = await self._hearing.transcribe(deadline=wanted.deadline, give_up=wanted.give_up)
+            heard = await self._hearing.transcribe(
+                deadline=wanted.deadline, give_up=wanted.give_up, final=wanted.purpose != "partial"
+            )
         except EngineError as error:
             log.warning("call=%s turn=%d %s", self._id, wanted.utterance, error)
             self._tell(ev.TranscriptFailed(wanted.request, error.cause))

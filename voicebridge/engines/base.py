@@ -76,9 +76,10 @@ class SttSession(Protocol):
     def feed(self, pcm: bytes) -> None:
         """More of the utterance: 16-bit little-endian mono at the session's rate, any length."""
 
-    async def transcribe(self, *, deadline: float, give_up: float) -> Transcript:
+    async def transcribe(self, *, deadline: float, give_up: float, final: bool = True) -> Transcript:
         """Everything fed since `begin`. A later call supersedes an earlier one that is still waiting.
 
+        Not `final`: he is still speaking, and what a streaming recogniser has understood so far will do.
         Cancel the task to drop the request. Raises EngineError.
         """
 

@@ -72,7 +72,7 @@ class WyomingSttSession:
         if (excess := len(self._pcm) - 2 * self._rate * MAX_UTTERANCE_S) > 0:
             del self._pcm[: excess + excess % 2]
 
-    async def transcribe(self, *, deadline: float, give_up: float) -> Transcript:
+    async def transcribe(self, *, deadline: float, give_up: float, final: bool = True) -> Transcript:
         """See SttSession. An earlier call that this one supersedes raises EngineError `refused`."""
         if self._pending is not None:
             self._pending.cancel()
