@@ -166,7 +166,7 @@ def test_a_voice_goes_to_the_recogniser_while_it_lasts():
 
 def test_a_voice_whose_utterance_the_core_has_not_opened_is_kept_back():
     rate = 8_000
-    ear = Ear(rate).hear(silence(0.5, rate) + sentence(0, rate)[: rate // 2], utterances=0)
+    ear = Ear(rate).hear(silence(0.5, rate) + sentence(1, rate)[: rate], utterances=0)
     assert (ear.told[0][0], ear.stt.fed) == ("SpeechStarted", b"")
     ear.hearing.begin(1)
     ear.hearing.flush()
