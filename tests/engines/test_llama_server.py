@@ -17,10 +17,12 @@ import pytest
 import pytest_asyncio
 
 from voicebridge.config import ConfigError
-from voicebridge.engines import llama_server
+from voicebridge.engines import local_llm, model_host
 from voicebridge.engines.base import EngineError, LlmSession, Message
 from voicebridge.engines.chat_http import HttpTrouble
-from voicebridge.engines.llama_server import DEFAULT_MODEL, ENGINE, LlamaServer, model_path, prompt_file
+from voicebridge.engines.llama_server import ENGINE, LlamaServer, prompt_file
+from voicebridge.engines.local_llm import DEFAULT_MODEL
+from voicebridge.engines.model_host import model_path
 from voicebridge.modelstore.catalogue import UnknownModel
 
 pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="module")]
@@ -440,23 +442,23 @@ async def _pieces(*made: Any) -> AsyncIterator[str]:
 
 
 async def test_stall_is_told_from_giving_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llama_server, "STALL_S", 0.1)
+    monkeypatch.setattr(local_llm, "STALL_S", 0.1)
     now = asyncio.get_running_loop().time
-    assert await llama_server._next_piece(_pieces("one"), now() + 5) == "one"
-    assert await llama_server._next_piece(_pieces(), now() + 5) is None
+    assert await local_llm.next_piece(_pieces("one"), now() + 5) == "one"
+    assert await local_llm.next_piece(_pieces(), now() + 5) is None
     with pytest.raises(HttpTrouble, match="timeout"):
-        await llama_server._next_piece(_pieces(10.0), now() + 5)
+        await local_llm.next_piece(_pieces(10.0), now() + 5)
     with pytest.raises(TimeoutError):
-        await llama_server._next_piece(_pieces(10.0), now() + 0.02)
+        await local_llm.next_piece(_pieces(10.0), now() + 0.02)
     with pytest.raises(TimeoutError):
-        await llama_server._next_piece(_pieces(10.0), -math.inf)
+        await local_llm.next_piece(_pieces(10.0), -math.inf)
 
 
 # ---- configuration
 
 
 async def test_missing_model_file_is_told_with_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llama_server, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(model_host, "cache_dir", lambda: tmp_path)
     with pytest.raises(ConfigError, match=f"run: voicebridge models fetch {DEFAULT_MODEL}"):
         ENGINE.create({})
     for given in (str(tmp_path / "mine.gguf"), "mine.gguf", "/nowhere/mine"):

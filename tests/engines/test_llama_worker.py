@@ -18,8 +18,10 @@ from typing import Any
 import pytest
 
 from voicebridge.engines.chat_http import ChatHttp
-from voicebridge.engines.llama_server import DEFAULT_MODEL, ENGINE, model_path
+from voicebridge.engines.llama_server import ENGINE
 from voicebridge.engines.llama_worker import BATCH_TOKENS, ServerOptions, parameters
+from voicebridge.engines.local_llm import DEFAULT_MODEL
+from voicebridge.engines.model_host import model_path
 
 models = pytest.mark.models
 TOLD: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 60}

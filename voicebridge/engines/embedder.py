@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from voicebridge.engines.base import EngineError
 from voicebridge.engines.chat_http import HttpTrouble
-from voicebridge.engines.llama_server import LlamaHost, model_path
+from voicebridge.engines.model_host import HostedModel, ModelHost, model_path
 
+WORKER = "voicebridge.engines.llama_worker"
 DEFAULT_MODEL = "minilm-l6-v2"
 CONTEXT = 256
 """Tokens a sentence; longer ones are cut, in characters, before they are sent."""
@@ -32,11 +33,10 @@ class EmbedderPlugin:
         return LlamaEmbedder(self.name, options)
 
 
-class LlamaEmbedder:
+class LlamaEmbedder(HostedModel):
     """An Embedder."""
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
-        self.name = name
         model = model_path(name, options, DEFAULT_MODEL, kind="embed")
         self.identity = f"{model.name} {model.stat().st_size}"
         served = {
@@ -46,17 +46,7 @@ class LlamaEmbedder:
             "context": CONTEXT,
             "threads": int(options.get("threads", 1)),
         }
-        self.host = LlamaHost(name, served, nice=int(options.get("nice", 5)))
-
-    @property
-    def ready(self) -> bool:
-        return self.host.ready
-
-    async def start(self) -> None:
-        await self.host.start()
-
-    async def stop(self) -> None:
-        await self.host.stop()
+        super().__init__(name, ModelHost(name, WORKER, served, nice=int(options.get("nice", 5))))
 
     async def embed(self, texts: Sequence[str], *, give_up: float) -> list[list[float]]:
         vectors: list[list[float]] = []

@@ -7,7 +7,7 @@ cached prefix).
 
 ggml's threads wait for each other after every operation, by spinning: one that has lost its core to the recogniser
 makes the others burn theirs. Nine tokens on two cores took 0.2 s, with one other busy process 2.2 to 8.9 s. With fewer
-spins before they sleep (`SPINS`) it is 0.4 s; a single thread takes 0.25 and 0.4 s (`bench/threads`).
+spins before they sleep (`model_host.SPINS`) it is 0.4 s; a single thread takes 0.25 and 0.4 s (`bench/threads`).
 """
 
 from __future__ import annotations
@@ -15,86 +15,29 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-import json
 import logging
 import math
 import os
-import sys
-import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from voicebridge.config import cache_dir
-from voicebridge.conversation.toolspec import ToolCall, ToolSpec
-from voicebridge.engines.answer import Answer, ToolAnswer
-from voicebridge.engines.base import EngineError, LlmSession, Message
-from voicebridge.engines.chat_http import ChatHttp, HttpTrouble
-from voicebridge.engines.decision import BrokenCall
+from voicebridge.conversation.toolspec import ToolSpec
+from voicebridge.engines.answer import Answer
+from voicebridge.engines.base import LlmSession, Message
+from voicebridge.engines.chat_http import HttpTrouble
 from voicebridge.engines.gate import Gate, Ticket
+from voicebridge.engines.local_llm import DEFAULT_MODEL, LocalSession, prompt_key
+from voicebridge.engines.model_host import HostedModel, ModelHost, model_path
 from voicebridge.engines.slots import Slot, SlotTable
-from voicebridge.engines.supervisor import Worker, WorkerSpec
-from voicebridge.engines.telling import told
-from voicebridge.modelstore.resolve import resolve
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-DEFAULT_MODEL = "smollm2-135m-instruct"
-RETRY_S = 0.03
-SPINS = "1000"
-"""How often a thread of ggml (by GNU OpenMP) looks for the others before it sleeps; the default is 300,000."""
-STALL_S = 4.0
-"""A stream that gives nothing for so long is asked for again; what the server has computed so far is not lost."""
+WORKER = "voicebridge.engines.llama_worker"
 WARM_S = 60.0
 PREFILL_S = 10.0
-START_TIMEOUT_S = 120.0
-
-
-class LlamaHost:
-    """The worker process and its address; used by the chat engine and by the embedder."""
-
-    def __init__(self, name: str, options: Mapping[str, Any], *, nice: int) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="voicebridge-")
-        folder = Path(self._folder.name)
-        self.slot_dir = folder / "slots"
-        self.slot_dir.mkdir()
-        socket = folder / f"{name}.sock"
-        self.http = ChatHttp(socket)
-        passed = json.dumps({**options, "slot_dir": str(self.slot_dir)})
-        self.worker = Worker(
-            WorkerSpec(
-                name=name,
-                argv=(
-                    *(sys.executable, "-m", "voicebridge.engines.llama_worker"),
-                    *("--socket", str(socket), "--options", passed),
-                ),
-                probe=self.http.healthy,
-                socket=socket,
-                nice=nice,
-                env={"PYTHONPATH": str(Path(__file__).parents[2]), "GOMP_SPINCOUNT": SPINS},
-                start_timeout_s=START_TIMEOUT_S,
-            )
-        )
-
-    @property
-    def ready(self) -> bool:
-        return self.worker.ready
-
-    async def start(self) -> None:
-        self.worker.start()
-
-    async def stop(self) -> None:
-        await self.worker.stop()
-        await self.http.close()
-        self._folder.cleanup()
-
-
-def model_path(engine: str, options: Mapping[str, Any], default: str, kind: str = "llm") -> Path:
-    """`options.model` is a file or a name of the catalogue. Raises ConfigError, with the cure; UnknownModel is one."""
-    return resolve(engine, str(options.get("model") or ""), default, cache_dir(), kind=kind)
 
 
 class LlamaServerPlugin:
@@ -108,11 +51,10 @@ class LlamaServerPlugin:
         return LlamaServer(self.name, options)
 
 
-class LlamaServer:
+class LlamaServer(HostedModel):
     """An LlmEngine."""
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
-        self.name = name
         self.context_tokens = int(options.get("context", 2048))
         slots, cores = int(options.get("slots", 8)), os.cpu_count() or 1
         self.sampling = {"temperature": float(options.get("temperature", 0.2)), "seed": 1}
@@ -124,19 +66,9 @@ class LlamaServer:
             "context": self.context_tokens,
             "threads": int(options.get("threads") or min(cores, max(2, cores // 2))),
         }
-        self.host = LlamaHost(name, served, nice=int(options.get("nice", 10)))
+        super().__init__(name, ModelHost(name, WORKER, served, nice=int(options.get("nice", 10)), keeps="slot_dir"))
         self._sessions = itertools.count(1)
         self._saving: dict[str, asyncio.Lock] = {}
-
-    @property
-    def ready(self) -> bool:
-        return self.host.ready
-
-    async def start(self) -> None:
-        await self.host.start()
-
-    async def stop(self) -> None:
-        await self.host.stop()
 
     def session(self, *, agent: str, tools: Sequence[ToolSpec] = ()) -> LlmSession:
         return LlamaSession(self, next(self._sessions), agent, tuple(tools))
@@ -154,18 +86,15 @@ def prompt_file(agent: str) -> str:
     return hashlib.sha256(agent.encode()).hexdigest()[:16] + ".slot"
 
 
-class LlamaSession:
+class LlamaSession(LocalSession):
     """One call's place in the model. See base.LlmSession."""
 
     def __init__(self, engine: LlamaServer, number: int, agent: str, tools: tuple[ToolSpec, ...]) -> None:
+        super().__init__(engine, tools)
         self._engine = engine
         self._number = number
-        self._tools = tools
-        self._agent = agent  # by whom prompts are saved; the tools stand in them
-        if tools:
-            self._agent += " #" + hashlib.sha256(repr(told((), tools)).encode()).hexdigest()[:8]
+        self._agent = prompt_key(agent, tools)  # by whom prompts are saved
         self._ticket: Ticket | None = None
-        self._deadline = math.inf
 
     async def warm(self, messages: Sequence[Message]) -> None:
         engine = self._engine
@@ -212,70 +141,15 @@ class LlamaSession:
             if not preempted or task.uncancel() > 0:
                 raise
 
-    async def generate(
-        self,
-        messages: Sequence[Message],
-        *,
-        max_tokens: int,
-        deadline: float,
-        give_up: float,
-        grammar: str = "",
-        tools: Sequence[ToolSpec] = (),
-    ) -> AsyncIterator[str | ToolCall]:
-        self._deadline = deadline
-        try:
-            answer = self._answer(messages, max_tokens, grammar, tools)
-            while not answer.complete:
-                try:
-                    async with aclosing(self._some_words(answer, give_up)) as pieces:
-                        async for piece in pieces:
-                            yield piece
-                except HttpTrouble as error:
-                    again = answer.broke_off() and error.cause != "refused"
-                    if not again or time.monotonic() + RETRY_S >= give_up:
-                        raise EngineError("llm", self._engine.name, error.cause, error.detail) from error
-                    await asyncio.sleep(RETRY_S)
-            words, call = answer.finish()
-        except TimeoutError as error:
-            raise EngineError("llm", self._engine.name, "timeout") from error
-        except BrokenCall as error:
-            raise EngineError("llm", self._engine.name, "garbage", str(error)) from error
-        if words:
-            yield words
-        if call is not None:
-            yield call
-
-    def _answer(
-        self, messages: Sequence[Message], max_tokens: int, grammar: str, offered: Sequence[ToolSpec]
-    ) -> Answer:
-        """The tools told are the agent's, also where fewer are offered: the prompt stays as the cache has it."""
-        if agents := self._tools or tuple(offered):
-            return ToolAnswer(messages, max_tokens, agents, offered)
-        return Answer(messages, max_tokens, grammar)
-
-    def _told(self, messages: Sequence[Message]) -> Sequence[Message]:
-        return told(messages, self._tools) if self._tools else messages
-
-    async def _some_words(self, answer: Answer, give_up: float) -> AsyncGenerator[str, None]:
+    async def _some_words(self, answer: Answer, until: float) -> AsyncGenerator[str, None]:
         """From the gate on until the answer is complete or somebody else is more urgent."""
-        if not self._engine.ready:  # a server that is just coming up takes requests and forgets them
-            raise HttpTrouble("crashed", "the worker is starting")
-        until = asyncio.get_running_loop().time() + give_up - time.monotonic()
         ticket = self._ticket = self._engine.gate.enter(self._deadline)
         try:
             async with _in_time(ticket, until), _in_time(self._prepared_slot(), until) as slot:
-                options = {"max_tokens": answer.tokens_left, **self._engine.sampling, **self._on(slot)}
-                if answer.grammar:
-                    options["grammar"] = answer.grammar
-                async with aclosing(self._engine.host.http.chat(answer.prompt(), **options)) as stream:
-                    while (piece := await _next_piece(stream, until)) is not None:
-                        if piece[:1].isspace() and answer.divisible and ticket.should_yield:
-                            return
-                        if words := answer.add(piece):
-                            yield words
-                        if answer.tokens_left <= 0:
-                            break
-                answer.complete = True
+                options = {**self._engine.sampling, **self._on(slot)}
+                async with aclosing(self._stream(answer, until, options, lambda: ticket.should_yield)) as words:
+                    async for piece in words:
+                        yield piece
         finally:
             self._ticket = None
 
@@ -328,18 +202,6 @@ async def _in_time(entered: AbstractAsyncContextManager[T], until: float) -> Asy
         async with asyncio.timeout_at(until):
             inside = await stack.enter_async_context(entered)
         yield inside
-
-
-async def _next_piece(stream: AsyncIterator[str], until: float) -> str | None:
-    """None at the end. `until` on the loop's clock: TimeoutError; HttpTrouble when the server stalls before that."""
-    stalled = asyncio.get_running_loop().time() + STALL_S
-    try:
-        async with asyncio.timeout_at(min(until, stalled)):
-            return await anext(stream, None)
-    except TimeoutError:
-        if stalled < until:
-            raise HttpTrouble("timeout", f"nothing came for {STALL_S:.0f} s") from None
-        raise
 
 
 ENGINE = LlamaServerPlugin()
