@@ -101,8 +101,9 @@ class Limits:
 
     `speculate_s` after the caller's last voiced sample the recogniser is asked and an answer prepared; it is
     played when `endpoint_s` have passed without speech (`endpoint_unsure_s` when no rule is sure to be meant: he may
-    not have come to the point yet; `endpoint_open_s` when the words so far cannot be the end of a sentence). A caller
-    who goes on within `go_on_s` of an answer's beginning had not finished: what he said before belongs to it.
+    not have come to the point yet; `endpoint_open_s` when the words so far cannot be the end of a sentence;
+    `endpoint_complete_s` when he is surely done: a whole question that a rule answers, a goodbye, all the digits). A
+    caller who goes on within `go_on_s` of an answer's beginning had not finished: what he said before belongs to it.
     Where digits or letters were asked for, the endpoint is `endpoint_spelled_s`.
     A caller who waits for a human hears a line every `hold_every_s`, and is given up to the fallback after `ring_s`.
     A running tool is covered by a filler after `tool_cover_s` of silence; one that has told nothing for `tool_s` is
@@ -114,6 +115,7 @@ class Limits:
     __pydantic_config__ = STRICT
 
     speculate_s: float = 0.06
+    endpoint_complete_s: float = 0.20
     endpoint_s: float = 0.30
     endpoint_unsure_s: float = 0.60
     endpoint_open_s: float = 0.90

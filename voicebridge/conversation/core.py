@@ -25,7 +25,7 @@ from voicebridge.conversation.commands import (
     Transcribe,
     WarmModel,
 )
-from voicebridge.conversation.endpointing import looks_open
+from voicebridge.conversation.endpointing import looks_open, only_answers, surely_done
 from voicebridge.conversation.keying import Keying
 from voicebridge.conversation.state import Agent, Caller, Move
 
@@ -246,29 +246,40 @@ class Conversation(Keying):
             self._draft(text)
         if self._endpoint_passed:
             self._commit()
-        elif looks_open(text):
+        elif looks_open(text, self.agent.language):
             self._wait_longer(self._limits.endpoint_open_s)
 
     def _on_rule_matched(self, event: ev.RuleMatched) -> None:
-        mine = self._reply is not None and self._reply.match == event.request and self._reply.form is None
-        if mine and (event.rule is None or not event.sure):
-            self._wait_longer(self._limits.endpoint_unsure_s)
+        reply, rule = self._reply, self.agent.rule(event.rule or "")
+        if reply is not None and reply.match == event.request and reply.form is None:
+            if rule is None or not event.sure:
+                self._wait_longer(self._limits.endpoint_unsure_s)
+            elif surely_done(reply.caller_text, self.agent.language, rule.action):
+                self._wait_less()
         super()._on_rule_matched(event)
 
     def _on_parsed(self, event: ev.Parsed) -> None:
-        said = event.understood
-        mine = self._reply is not None and self._reply.parse == event.request
+        said, reply, language = event.understood, self._reply, self.agent.language
+        mine = reply is not None and reply.parse == event.request
         if mine and self._form is not None and not (said.values or said.answer or said.cancel):
             self._wait_longer(self._limits.endpoint_unsure_s)
         elif mine and self._caller is Caller.PAUSING and self._complete(said):
             self._endpoint_s = self._limits.endpoint_s  # every digit is there: nothing more to wait for
-            self._do(SetTimer("endpoint", max(self._now, self._last_voice + self._endpoint_s)))
+            self._wait_less()
+        elif reply is not None and mine and only_answers(reply.caller_text, language, said, self._expected()):
+            self._wait_less()
         super()._on_parsed(event)
 
     def _wait_longer(self, endpoint_s: float) -> None:
         """He may go on: the endpoint comes so long after his last voice, if it has not come yet, and never sooner."""
         if self._caller is Caller.PAUSING:
             self._endpoint_s = max(self._endpoint_s, endpoint_s)
+            self._do(SetTimer("endpoint", max(self._now, self._last_voice + self._endpoint_s)))
+
+    def _wait_less(self) -> None:
+        """He is surely done: the endpoint comes sooner, unless something made it later."""
+        if self._caller is Caller.PAUSING and self._endpoint_s <= self._limits.endpoint_s:
+            self._endpoint_s = min(self._endpoint_s, self._limits.endpoint_complete_s)
             self._do(SetTimer("endpoint", max(self._now, self._last_voice + self._endpoint_s)))
 
     def _nothing_said(self) -> None:
