@@ -71,7 +71,7 @@ async def by_length(_: FakeServer, pcm: bytes, writer: asyncio.StreamWriter) -> 
 
 @contextlib.asynccontextmanager
 async def session_at(path: Path, rate: int = 8000) -> AsyncIterator[SttSession]:
-    session = WyomingStt("fake", RemoteHost(f"unix://{path}")).session(rate=rate, language="en")
+    session = WyomingStt("fake", RemoteHost(f"unix://{path}", "stt")).session(rate=rate, language="en")
     yield session
     await session.close()
 

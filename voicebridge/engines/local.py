@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from voicebridge.engines.supervisor import Worker, WorkerSpec
-from voicebridge.engines.wyoming_link import Address, describe
+from voicebridge.engines.wyoming_link import Address, describe, reachable
+
+log = logging.getLogger(__name__)
 
 WATCH_EVERY_S = 2.0
+WATCH_PATIENCE_S = 5.0
+"""Some servers answer nobody while they compute."""
+BUSY_MISSES = 6
+"""A server that takes connections and does not say what it offers for so many times is hung, not busy."""
 START_TIMEOUT_S = 30.0
 WORKER_NICE = 10
 
@@ -26,6 +33,10 @@ class Host(Protocol):
     def address(self) -> Address: ...
     @property
     def ready(self) -> bool: ...
+    @property
+    def voices(self) -> frozenset[str]:
+        """The voices that a server which is not ours says it has; empty where it does not tell."""
+
     async def start(self) -> None:
         """Returns at once; `ready` turns true when the server answers."""
 
@@ -39,6 +50,8 @@ class LocalHost:
     `engine` is where the ENGINE object is, as worker.py takes it. Of `options`, `nice` and `run_dir` are
     for us; all others go to the worker.
     """
+
+    voices: frozenset[str] = frozenset()
 
     def __init__(self, name: str, engine: str, options: Mapping[str, Any], *, env: Mapping[str, str]) -> None:
         passed = {key: value for key, value in options.items() if key not in ("nice", "run_dir")}
@@ -85,13 +98,20 @@ class LocalHost:
 
 
 class RemoteHost:
-    """A Wyoming server that runs without us; asked every 2 s whether it is there."""
+    """A Wyoming server that runs without us; asked every 2 s whether it is there.
+
+    `kind` is what it is wanted for: one that offers only the other is not ready, and the log tells why.
+    """
 
     worker = None
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, kind: Literal["stt", "tts"]) -> None:
         self.address = Address(uri)
+        self.voices: frozenset[str] = frozenset()
+        self._kind = kind
         self._up = asyncio.Event()
+        self._misses = 0
+        self._mistaken = False
         self._watch: asyncio.Task[None] | None = None
 
     @property
@@ -120,8 +140,38 @@ class RemoteHost:
 
     async def _watch_it(self) -> None:
         while True:
-            if await describe(self.address) is not None:
+            was = self.ready
+            if await self._serves():
                 self._up.set()
             else:
                 self._up.clear()
+            if was != self.ready:
+                log.info("%s %s %s", self._kind, self.address.uri, "answers" if self.ready else "does not answer")
             await asyncio.sleep(WATCH_EVERY_S)
+
+    async def _serves(self) -> bool:
+        info = await describe(self.address, WATCH_PATIENCE_S)
+        if info is not None:
+            self._misses = 0
+            self.voices = _names(info.get("tts"))
+            return self._offers_it(info)
+        self._misses += 1
+        return self.ready and self._misses < BUSY_MISSES and await reachable(self.address)
+
+    def _offers_it(self, info: Mapping[str, Any]) -> bool:
+        wanted, other = ("asr", "tts") if self._kind == "stt" else ("tts", "asr")
+        mistaken = bool(info.get(other)) and not info.get(wanted)
+        if mistaken and not self._mistaken:
+            log.error(
+                "engines.%s = %s: that server offers %s only; check the address and the port",
+                *(self._kind, self.address.uri, "text-to-speech" if other == "tts" else "speech-to-text"),
+            )
+        self._mistaken = mistaken
+        return not mistaken
+
+
+def _names(programs: Any) -> frozenset[str]:
+    """The names of all voices in the `tts` part of an `info` (Wyoming: a list of programs with lists of voices)."""
+    lists = [one.get("voices") for one in programs or () if isinstance(one, Mapping)]
+    voices = [voice for several in lists if isinstance(several, list) for voice in several]
+    return frozenset(str(voice["name"]) for voice in voices if isinstance(voice, Mapping) and voice.get("name"))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +25,17 @@ log = logging.getLogger(__name__)
 
 RETRY_S = (0.0, 0.03, 0.06, 0.12, 0.25)
 CONNECT_TIMEOUT_S = 2.0
+CONNECT_LEAST_S = 0.5
+"""On a local network a connection takes a millisecond; what takes longer has lost its first packet, and the next try's
+is sooner than the kernel's second (1 s)."""
+LOST_S = 2
+"""A machine that has acknowledged nothing for so long is gone, however long its engine may compute."""
+FAMILIES_S = 0.2
+"""A name with IPv6 and IPv4 addresses: so long the first of them is tried alone (RFC 8305)."""
 DESCRIBE_TIMEOUT_S = 2.0
 MAX_EVENTS = 10_000
+ALSO_ENDS = {"transcript": ("transcript-start", "transcript-stop"), "audio-stop": ("audio-start", "synthesize-stopped")}
+"""What ends the answer of a server that streams, too, once that answer has begun with the first of the two."""
 SPECULATIVE = 1e12  # JSON has no infinity
 
 
@@ -47,12 +58,24 @@ class Address:
         """time.monotonic() means the same to the server: it is on this machine."""
         return self.uri.startswith("unix:")
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(self, within_s: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Raises OSError, TimeoutError."""
         parts = urlparse(self.uri)
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        async with asyncio.timeout(within_s):
             if parts.scheme == "unix":
                 return await asyncio.open_unix_connection(parts.path)
-            return await asyncio.open_connection(parts.hostname, parts.port)
+            made = await asyncio.open_connection(parts.hostname, parts.port, happy_eyeballs_delay=FAMILIES_S)
+        _notice_loss(made[1].get_extra_info("socket"))
+        return made
+
+
+def _notice_loss(connection: socket.socket) -> None:
+    """Have a connection fail when the other machine is gone without a word (cable, power, a firewall that drops)."""
+    settings = {"TCP_USER_TIMEOUT": LOST_S * 1000, "TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": LOST_S}
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in settings.items():
+        if (option := getattr(socket, name, None)) is not None:  # Linux has them all
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class LinkLost(Exception):
@@ -79,10 +102,15 @@ class Link:
         self._writer = writer
 
     @classmethod
-    async def open(cls, address: Address) -> Link:
+    async def open(cls, address: Address, within_s: float = CONNECT_TIMEOUT_S) -> Link:
         try:
-            return cls(*await address.connect())
-        except (OSError, TimeoutError) as error:
+            return cls(*await address.connect(within_s))
+        except socket.gaierror as error:
+            name = urlparse(address.uri).hostname
+            raise LinkLost("unreachable", f"no address is known for {name}: {error.strerror}") from error
+        except TimeoutError as error:
+            raise LinkLost("unreachable", f"no connection within {within_s:.1f} s") from error
+        except OSError as error:
             raise LinkLost("unreachable", type(error).__name__) from error
 
     @property
@@ -93,7 +121,11 @@ class Link:
         self._writer.close()
 
     async def request(self, events: Sequence[Event], last: str) -> list[Event]:
-        """Send `events`; what comes back up to and with the event of type `last`. LinkLost, Refused."""
+        """Send `events`; what comes back up to and with the event of type `last`. LinkLost, Refused.
+
+        A `transcript` that a streaming server does not send is put together from its pieces.
+        """
+        begins, stops = ALSO_ENDS.get(last, ("", ""))
         try:
             for event in events:
                 await async_write_event(event, self._writer)
@@ -107,11 +139,18 @@ class Link:
                 answer.append(event_or_none)
                 if event_or_none.type == last:
                     return answer
+                if event_or_none.type == stops and any(event.type == begins for event in answer):
+                    return [*answer, _whole(last, answer)]
         except (OSError, EOFError) as error:
             raise LinkLost("crashed", type(error).__name__) from error
         except (KeyError, TypeError, AttributeError) as error:  # JSON, but no Wyoming event
             raise LinkLost("garbage", type(error).__name__) from error
         raise LinkLost("garbage", "no end")
+
+
+def _whole(last: str, answer: Sequence[Event]) -> Event:
+    pieces = [event.data["text"] for event in answer if event.type == "transcript-chunk"]
+    return Event(last, {"text": "".join(pieces)} if last == "transcript" else {})
 
 
 class Links:
@@ -124,15 +163,20 @@ class Links:
         self._max_idle = idle
         self._idle: list[Link] = []
 
-    async def ask(self, events: Sequence[Event], last: str, *, give_up: float) -> list[Event]:
-        """The answer to a request that may be sent again; tries until `give_up`. EngineError."""
-        lost = LinkLost("timeout")
+    async def ask(
+        self, events: Sequence[Event], last: str, *, give_up: float, deadline: float = math.inf
+    ) -> list[Event]:
+        """The answer to a request that may be sent again; tries until `give_up`. EngineError.
+
+        The sooner it is needed (`deadline`), the sooner another connection is tried.
+        """
+        lost = LinkLost("timeout", "no answer")
         tries = 0
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + give_up - time.monotonic()):
                 while True:
                     try:
-                        return await self._once(events, last)
+                        return await self._once(events, last, deadline - time.monotonic())
                     except LinkLost as error:
                         lost = error
                     await asyncio.sleep(RETRY_S[min(tries, len(RETRY_S) - 1)])
@@ -144,8 +188,9 @@ class Links:
         except Refused as error:
             raise EngineError(self._kind, self._name, "refused", str(error)) from error
 
-    async def _once(self, events: Sequence[Event], last: str) -> list[Event]:
-        link = self._take() or await Link.open(self.address)
+    async def _once(self, events: Sequence[Event], last: str, left_s: float) -> list[Event]:
+        connect_s = min(CONNECT_TIMEOUT_S, max(CONNECT_LEAST_S, left_s))
+        link = self._take() or await Link.open(self.address, connect_s)
         try:
             answer = await link.request(events, last)
         except BaseException:
@@ -171,10 +216,10 @@ class Links:
         self._idle.clear()
 
 
-async def describe(address: Address) -> dict[str, Any] | None:
+async def describe(address: Address, within_s: float = DESCRIBE_TIMEOUT_S) -> dict[str, Any] | None:
     """What the server says it offers (Wyoming's `info`); None when it does not answer."""
     try:
-        async with asyncio.timeout(DESCRIBE_TIMEOUT_S):
+        async with asyncio.timeout(within_s):
             link = await Link.open(address)
             try:
                 return dict((await link.request([Event("describe")], "info"))[-1].data)
@@ -182,6 +227,15 @@ async def describe(address: Address) -> dict[str, Any] | None:
                 link.close()
     except (LinkLost, Refused, TimeoutError):
         return None
+
+
+async def reachable(address: Address) -> bool:
+    """Somebody takes connections there, whether or not he answers."""
+    try:
+        (await Link.open(address)).close()
+    except LinkLost:
+        return False
+    return True
 
 
 def request_context(address: Address, identifier: str, deadline: float) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class WyomingSttSession:
         started, utterance, fed = time.monotonic(), self._utterance, self._fed
         identifier = f"{self._number}.{next(self._requests)}"
         context = request_context(self._links.address, identifier, deadline)
-        answer = (await self._links.ask(self._request(context), "transcript", give_up=give_up))[-1]
+        answer = (await self._links.ask(self._request(context), "transcript", give_up=give_up, deadline=deadline))[-1]
         text, told = answer.data.get("text"), answer.data.get("context")
         if not isinstance(text, str):
             raise EngineError("stt", self._name, "garbage", "a transcript without text")
@@ -130,7 +130,7 @@ class RemoteSttPlugin:
 
     def create(self, options: Mapping[str, Any]) -> WyomingStt:
         """Options: `uri`. ValueError when it is not one."""
-        return WyomingStt(self.name, RemoteHost(str(options["uri"])))
+        return WyomingStt(self.name, RemoteHost(str(options["uri"]), "stt"))
 
 
 ENGINE = RemoteSttPlugin()
