@@ -94,6 +94,12 @@ class Listen(_Strict):
                 )
 
 
+class Models(_Strict):
+    """`mirror`: a folder, `file://` or web address that holds models' files, where the publishers cannot be reached."""
+
+    mirror: str = ""
+
+
 class Store(_Strict):
     """Where calls are kept: `<dir>/calls`. What was said stands only there."""
 
@@ -107,6 +113,7 @@ class Config(_Strict):
     listen: Listen = Listen()
     engines: Engines = Engines()
     store: Store = Field(default_factory=lambda: Store())
+    models: Models = Models()
     targets: dict[str, Target] = Field(default_factory=dict)
     handoff: HandoffSettings = HandoffSettings()
     ari: AriLogin | None = None
