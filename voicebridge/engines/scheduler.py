@@ -39,6 +39,7 @@ class Job(Generic[Model]):
         self.future = future
         self.submitted = time.monotonic()
         self.dropped = False
+        self.taken = False
 
     def drop(self) -> None:
         """Don't compute it unless that has begun; its future is cancelled."""
@@ -71,6 +72,13 @@ class Scheduler(Generic[Model]):
             self._changed.notify()
         return job
 
+    def hasten(self, job: Job[Model], *, deadline: float) -> None:
+        """A job that waits is needed sooner than was thought."""
+        with self._changed:
+            if not job.taken:
+                heapq.heappush(self._heap, (deadline, next(self._order), job))
+                self._changed.notify()
+
     def close(self) -> None:
         """Let the threads end when they have finished what they compute."""
         with self._changed:
@@ -101,7 +109,8 @@ class Scheduler(Generic[Model]):
             while not self._closed:
                 while self._heap:
                     job = heapq.heappop(self._heap)[2]
-                    if not job.dropped:
+                    if not (job.dropped or job.taken):
+                        job.taken = True
                         return job
                 self._changed.wait()
         return None

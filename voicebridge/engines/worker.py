@@ -8,7 +8,7 @@ Beyond Wyoming (https://github.com/rhasspy/wyoming) the `context` of `transcribe
 hold `id`, `deadline` (time.monotonic() seconds; a client that sends none is served as if it needed the
 result in 1 s) and, for synthesis, `speed` and `language`. The answer's `context` holds `id`, `queued_s`
 and `busy_s`. Word marks come in an event `voicebridge-marks` before `audio-stop`, which other clients
-ignore.
+ignore. How recognisers are served that hear while the caller speaks: stt_worker.py.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from wyoming.event import Event, async_read_event, async_write_event
 
 from voicebridge.engines.base import Voice, WordMark
 from voicebridge.engines.scheduler import Done, Job, Scheduler
+from voicebridge.engines.stt_worker import Stream, StreamingModel
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +73,16 @@ class SpeechWorker(Protocol):
     def threads(self) -> int:
         """How many threads compute at the same time."""
 
-    def open(self) -> Recogniser | Synthesiser:
-        """Load and warm up the model. Called once in each computing thread, which alone uses the result."""
+    def open(self) -> Recogniser | Synthesiser | StreamingModel:
+        """Load and warm up the model. Called once in each computing thread, which alone uses the result.
+
+        A recogniser that hears while the caller speaks (stt_worker.py) gives a StreamingModel, maybe the same to all
+        threads, and has an attribute `streaming`, which is True.
+        """
+
+
+def is_streaming(worker: SpeechWorker) -> bool:
+    return bool(getattr(worker, "streaming", False))
 
 
 def info(worker: SpeechWorker) -> Event:
@@ -87,7 +96,8 @@ def info(worker: SpeechWorker) -> Event:
     }
     entry = artifact | {"languages": list(worker.languages)}
     if worker.kind == "stt":
-        return Event("info", {"asr": [artifact | {"models": [entry]}]})
+        program = artifact | {"models": [entry], "supports_transcript_streaming": is_streaming(worker)}
+        return Event("info", {"asr": [program]})
     return Event("info", {"tts": [artifact | {"voices": [entry | {"speakers": None}]}]})
 
 
@@ -235,7 +245,12 @@ async def serve(worker: SpeechWorker, path: Path) -> None:
     connections: set[asyncio.Task[None]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(Connection(worker, scheduler, reader, writer).run())
+        client: Stream | Connection
+        if is_streaming(worker):
+            client = Stream(scheduler, reader, writer, info(worker))
+        else:
+            client = Connection(worker, scheduler, reader, writer)
+        task = asyncio.create_task(client.run())
         connections.add(task)
         task.add_done_callback(connections.discard)
 

@@ -14,6 +14,7 @@ from wyoming.event import Event
 
 from voicebridge.engines.base import EngineError, SttSession, Transcript
 from voicebridge.engines.local import Host, RemoteHost
+from voicebridge.engines.stt_stream import StreamingSttSession
 from voicebridge.engines.wyoming_link import Address, Links, request_context
 
 MAX_UTTERANCE_S = 60
@@ -21,11 +22,15 @@ CHUNK_BYTES = 32_000
 
 
 class WyomingStt:
-    """An SttEngine. `host` says where the server is and keeps it running where it is ours."""
+    """An SttEngine. `host` says where the server is and keeps it running where it is ours.
 
-    def __init__(self, name: str, host: Host) -> None:
+    `streaming`: it is a worker that hears while the caller speaks (stt_worker.py).
+    """
+
+    def __init__(self, name: str, host: Host, *, streaming: bool = False) -> None:
         self.name = name
         self.host = host
+        self.streaming = streaming
         self._sessions = itertools.count(1)
 
     @property
@@ -43,7 +48,10 @@ class WyomingStt:
         await self.host.stop()
 
     def session(self, *, rate: int, language: str, phrases: Sequence[str] = ()) -> SttSession:
-        return WyomingSttSession(self.name, self.host.address, next(self._sessions), rate, language)
+        number = next(self._sessions)
+        if self.streaming:
+            return StreamingSttSession(self.name, self.host.address, number, rate, language, phrases)
+        return WyomingSttSession(self.name, self.host.address, number, rate, language)
 
 
 class WyomingSttSession:
@@ -109,6 +117,7 @@ class WyomingSttSession:
             started=started,
             finished=time.monotonic(),
             busy_s=busy if isinstance(busy, float) else None,
+            engine=self._name,
         )
 
     def _request(self, context: dict[str, Any]) -> list[Event]:
