@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from voicebridge.engines.base import EngineError, Speech, Voice, WordMark
-from voicebridge.engines.espeak import ENGINE, trimmed, word_marks
+from voicebridge.engines.espeak import ENGINE, word_marks
 from voicebridge.engines.local import LocalHost
-from voicebridge.engines.worker import Spoken
+from voicebridge.engines.spoken import Spoken, trimmed
 from voicebridge.engines.wyoming_tts import WyomingTts
 
 

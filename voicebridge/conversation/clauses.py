@@ -105,7 +105,7 @@ class ClauseSplitter:
         for index, token in enumerate(tokens[:-1]):  # what the last one is, its end will tell
             count, word = index + 1, token.group().rstrip(_CLOSERS)
             follower = tokens[index + 1].group()
-            if self._ends_sentence(word, follower):
+            if ends_sentence(word, follower):
                 if count >= FIRST_MIN_WORDS or index + 1 < len(tokens) - 1 or self._given:
                     return token.end(), True
             elif self._ends_clause(word, count, follower):
@@ -126,18 +126,19 @@ class ClauseSplitter:
             return True
         return count >= LATER_MAX_WORDS and not inside
 
-    @staticmethod
-    def _ends_sentence(word: str, follower: str) -> bool:
-        if not word.endswith(tuple(_END)):
-            return False
-        if word.endswith(("!", "?", "…")):
-            return True
-        bare = word.rstrip(".").lower().lstrip("(\"'“")
-        if bare in ("a.m", "p.m"):
-            return follower[:1].isupper()
-        if bare in _ABBREVIATIONS or (len(bare) == 1 and bare.isalpha() and bare != "i"):
-            return False
-        return not (bare.isdigit() and len(bare) <= 2 and follower[:1].islower())
+
+def ends_sentence(word: str, follower: str) -> bool:
+    """Whether a sentence ends with `word`, its closing quotes and brackets taken off; `follower` comes next."""
+    if not word.endswith(tuple(_END)):
+        return False
+    if word.endswith(("!", "?", "…")):
+        return True
+    bare = word.rstrip(".").lower().lstrip("(\"'“")
+    if bare in ("a.m", "p.m"):
+        return follower[:1].isupper()
+    if bare in _ABBREVIATIONS or (len(bare) == 1 and bare.isalpha() and bare != "i"):
+        return False
+    return not (bare.isdigit() and len(bare) <= 2 and follower[:1].islower())
 
 
 def _strip_inner(text: str) -> str:

@@ -17,21 +17,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-
 from voicebridge.engines.base import Voice, WordMark
 from voicebridge.engines.local import LocalHost
-from voicebridge.engines.worker import Spoken, Synthesiser
+from voicebridge.engines.spoken import SENTENCE_END, Spoken, Synthesiser, trimmed
 from voicebridge.engines.wyoming_tts import WyomingTts
 
 LANGUAGE = "en-us"
 VARIANT = "edward"
 WORDS_A_MINUTE = 155
 SLOWEST, FASTEST = 80, 450
-LEAD_S = 0.01
-INNER_TRAIL_S = 0.06
-SENTENCE_TRAIL_S = 0.15
-SENTENCE_END = re.compile(r"[.?!…][\"')\]”’]*\s*$")
 CONTROLS = {code: " " for code in (*range(32), 127)}
 
 AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -181,22 +175,6 @@ def word_marks(text: str, events: Sequence[tuple[int, int]], samples: int) -> tu
         floor = marks[-1].sample if marks else 0
         marks.append(WordMark(word.start(), word.end(), max(floor, min(sample, samples))))
     return tuple(marks)
-
-
-def trimmed(spoken: Spoken, sentence_ends: bool) -> Spoken:
-    """10 ms of silence before the words; after them 60 ms, or 150 ms at the end of a sentence."""
-    samples = np.frombuffer(spoken.pcm, "<i2")
-    level = np.abs(samples.astype(np.int32))
-    loud = np.flatnonzero(level > max(32, int(level.max(initial=0)) // 200))
-    if not len(loud):
-        return Spoken(b"", spoken.rate)
-    begin = max(0, int(loud[0]) - int(LEAD_S * spoken.rate))
-    end = int(loud[-1]) + 1
-    trail = int((SENTENCE_TRAIL_S if sentence_ends else INNER_TRAIL_S) * spoken.rate)
-    kept = samples[begin : end + trail]
-    pcm = kept.tobytes() + bytes(2 * max(0, end + trail - len(samples)))
-    marks = (WordMark(m.start, m.end, min(max(0, m.sample - begin), len(pcm) // 2)) for m in spoken.marks)
-    return Spoken(pcm, spoken.rate, tuple(marks))
 
 
 ENGINE = EspeakPlugin()

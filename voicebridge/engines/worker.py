@@ -8,7 +8,8 @@ Beyond Wyoming (https://github.com/rhasspy/wyoming) the `context` of `transcribe
 hold `id`, `deadline` (time.monotonic() seconds; a client that sends none is served as if it needed the
 result in 1 s) and, for synthesis, `speed` and `language`. The answer's `context` holds `id`, `queued_s`
 and `busy_s`. Word marks come in an event `voicebridge-marks` before `audio-stop`, which other clients
-ignore. How recognisers are served that hear while the caller speaks: stt_worker.py.
+ignore. How recognisers are served that hear while the caller speaks: stt_worker.py;
+how voices are: tts_worker.py.
 """
 
 from __future__ import annotations
@@ -24,40 +25,25 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
 from wyoming.event import Event, async_read_event, async_write_event
 
-from voicebridge.engines.base import Voice, WordMark
-from voicebridge.engines.scheduler import Done, Job, Scheduler
+from voicebridge.engines.scheduler import Job, Scheduler
+from voicebridge.engines.spoken import Synthesiser
 from voicebridge.engines.stt_worker import Stream, StreamingModel
+from voicebridge.engines.tts_worker import Speaking
 
 log = logging.getLogger(__name__)
 
 FOREIGN_GRACE_S = 1.0
 MAX_AUDIO_S = 60
-CHUNK_BYTES = 32_000
-MARKS_EVENT = "voicebridge-marks"
-
-
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """What a synthesiser made: 16-bit little-endian mono, and where words begin (empty: not known)."""
-
-    pcm: bytes
-    rate: int
-    marks: tuple[WordMark, ...] = ()
 
 
 Recogniser = Callable[[bytes, int, str], str]
 """(16-bit little-endian mono PCM, its rate in Hz, language tag or "") -> text. ValueError: cannot do that."""
-
-Synthesiser = Callable[[str, Voice], Spoken]
-"""(text, voice) -> speech. ValueError: cannot do that."""
 
 
 class SpeechWorker(Protocol):
@@ -98,11 +84,18 @@ def info(worker: SpeechWorker) -> Event:
     if worker.kind == "stt":
         program = artifact | {"models": [entry], "supports_transcript_streaming": is_streaming(worker)}
         return Event("info", {"asr": [program]})
-    return Event("info", {"tts": [artifact | {"voices": [entry | {"speakers": None}]}]})
+    voices = [entry | {"name": name, "languages": list(languages)} for name, languages in _voices(worker)]
+    return Event("info", {"tts": [artifact | {"voices": voices, "supports_synthesize_streaming": True}]})
+
+
+def _voices(worker: SpeechWorker) -> Sequence[tuple[str, Sequence[str]]]:
+    """Name and languages of each, where an engine tells; else it is one voice."""
+    told: Mapping[str, Sequence[str]] = getattr(worker, "voices", {})
+    return list(told.items()) or [(worker.name, worker.languages)]
 
 
 class Connection:
-    """One client. Its next request replaces one that still waits; one that left gets nothing computed."""
+    """One client of a recogniser. Its next request replaces one that waits; one that left gets nothing computed."""
 
     def __init__(
         self,
@@ -135,26 +128,23 @@ class Connection:
             self._writer.close()
 
     async def _handle(self, event: Event) -> None:
-        match event.type, self._worker.kind:
-            case "describe", _:
+        match event.type:
+            case "describe":
                 await self._write(info(self._worker))
-            case "ping", _:
+            case "ping":
                 await self._write(Event("pong", dict(event.data)))
-            case "transcribe", "stt":
+            case "transcribe":
                 self._request = event.data
-            case "audio-start", "stt":
+            case "audio-start":
                 self._pcm.clear()
                 self._rate = _rate(event)
-            case "audio-chunk", "stt":
+            case "audio-chunk":
                 self._add(event)
-            case "audio-stop", "stt":
+            case "audio-stop":
                 pcm, rate, language = bytes(self._pcm), self._rate, str(self._request.get("language") or "")
                 self._submit(self._request, lambda recognise: recognise(pcm, rate, language))
                 self._request = {}
                 self._pcm.clear()
-            case "synthesize", "tts":
-                text, voice = str(event.data["text"]), _voice(event.data)
-                self._submit(event.data, lambda synthesise: synthesise(text, voice))
 
     def _add(self, event: Event) -> None:
         if event.data["width"] != 2 or event.data["channels"] != 1:
@@ -184,7 +174,7 @@ class Connection:
         else:
             told = {"id": context.get("id"), "queued_s": done.queued_s, "busy_s": done.busy_s}
             log.debug("request %s: queued %.3f s, computed %.3f s", told["id"], done.queued_s, done.busy_s)
-            events = _answer_events(done, told)
+            events = [Event("transcript", {"text": done.result, "context": told})]
         with contextlib.suppress(OSError):
             for event in events:
                 await self._write(event)
@@ -198,27 +188,6 @@ def _rate(event: Event) -> int:
     if not 4000 <= rate <= 48000:
         raise TypeError(f"a rate of {rate} Hz is not taken")
     return rate
-
-
-def _voice(data: Mapping[str, Any]) -> Voice:
-    voice, context = data.get("voice") or {}, data.get("context") or {}
-    language = context.get("language") or voice.get("language") or "en"
-    return Voice(str(voice.get("name") or ""), str(language), float(context.get("speed") or 1.0))
-
-
-def _answer_events(done: Done, context: dict[str, Any]) -> list[Event]:
-    if isinstance(done.result, str):
-        return [Event("transcript", {"text": done.result, "context": context})]
-    spoken: Spoken = done.result
-    shape = {"rate": spoken.rate, "width": 2, "channels": 1}
-    pieces = range(0, len(spoken.pcm), CHUNK_BYTES)
-    marks = [[mark.start, mark.end, mark.sample] for mark in spoken.marks]
-    return [
-        AudioStart(**shape).event(),
-        *(AudioChunk(**shape, audio=spoken.pcm[at : at + CHUNK_BYTES]).event() for at in pieces),
-        Event(MARKS_EVENT, {"marks": marks, "context": context}),
-        AudioStop().event(),
-    ]
 
 
 def find_engine(reference: str) -> Any:
@@ -245,8 +214,10 @@ async def serve(worker: SpeechWorker, path: Path) -> None:
     connections: set[asyncio.Task[None]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client: Stream | Connection
-        if is_streaming(worker):
+        client: Stream | Speaking | Connection
+        if worker.kind == "tts":
+            client = Speaking(scheduler, reader, writer, info(worker))
+        elif is_streaming(worker):
             client = Stream(scheduler, reader, writer, info(worker))
         else:
             client = Connection(worker, scheduler, reader, writer)

@@ -13,7 +13,7 @@ from wyoming.tts import Synthesize, SynthesizeVoice
 
 from voicebridge.engines.base import EngineError, Speech, Voice, WordMark
 from voicebridge.engines.local import Host, RemoteHost
-from voicebridge.engines.worker import MARKS_EVENT
+from voicebridge.engines.tts_worker import MARKS_EVENT
 from voicebridge.engines.wyoming_link import Links, request_context
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Unplayable(Exception):
 
 def _speech(text: str, events: Sequence[Event]) -> Speech:
     """What a server's events say. Unplayable; KeyError, TypeError or ValueError when they are no speech at all."""
-    rate, pcm, marks = 0, bytearray(), None
+    rate, pcm, marks, estimated = 0, bytearray(), None, False
     for event in events:
         if event.type in ("audio-start", "audio-chunk"):
             rate = int(event.data["rate"])
@@ -95,11 +95,12 @@ def _speech(text: str, events: Sequence[Event]) -> Speech:
             pcm += event.payload or b""
         elif event.type == MARKS_EVENT:
             marks = tuple(WordMark(int(a), int(b), int(sample)) for a, b, sample in event.data["marks"])
+            estimated = bool(event.data.get("estimated"))
     del pcm[len(pcm) & ~1 :]
     if rate == 0:
         raise Unplayable("no audio")
     if marks:
-        return Speech(text, bytes(pcm), rate, marks)
+        return Speech(text, bytes(pcm), rate, marks, estimated)
     return Speech(text, bytes(pcm), rate, spread_marks(text, len(pcm) // 2), estimated=True)
 
 
