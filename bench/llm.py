@@ -60,6 +60,10 @@ SYSTEM = Message(
             ("A plum cake", 16, "four"), ("A dozen rolls", 5, "six"), ("A chocolate cake", 22, "three"),
             ("A wedding cake", 180, "two"), ("A cinnamon bun", 3, "seven"), ("A loaf of spelt bread", 5, "five"),
             ("A loaf without gluten", 6, "three"), ("A pretzel", 1, "six"), ("A lemon tart", 12, "four"),
+            ("A raisin loaf", 6, "five"), ("A poppy seed roll", 2, "six"), ("A cherry cake", 17, "four"),
+            ("A ham sandwich", 5, "seven"), ("A birthday cake", 30, "three"), ("A nut loaf", 7, "five"),
+            ("A vanilla slice", 4, "six"), ("A pear tart", 13, "four"), ("A corn loaf", 5, "five"),
+            ("A bag of biscuits", 8, "eight"),
         )
     ),
 )  # fmt: skip
