@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import logging
 import signal
 import time
@@ -22,6 +23,7 @@ from voicebridge.config import Choice, ConfigError, Settings, cache_dir, split_a
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.owntools import for_model
 from voicebridge.engines.base import Embedder, EngineError, LlmEngine, Message, SttEngine, TtsEngine
+from voicebridge.engines.failover import members, together
 from voicebridge.handoff.desk import Desk
 from voicebridge.handoff.directory import Directory
 from voicebridge.handoff.hold import hold_music
@@ -46,6 +48,8 @@ BRIEF_S = 3.0
 BRIEF_PAUSE_S = 0.5
 TOOLS_END_S = 5.0
 """At shutdown, for tools that are to be completed although their caller is gone."""
+SPARE_S = 5.0
+"""So long a start waits for the preferred engine of a kind before it does with another."""
 Progress = Callable[[str], None]
 
 
@@ -60,9 +64,11 @@ def engines_in_use(settings: Settings) -> dict[str, tuple[Choice, ...]]:
 
 def make_engine(settings: Settings, choice: Choice) -> Any:
     """Not started. Raises PluginError, and ConfigError where its options or its model are not usable."""
-    plugin = plugins.load(choice.kind, choice.plugin)
+    plugin, options = plugins.load(choice.kind, choice.plugin), dict(choice.options)
+    if getattr(plugin, "takes_deadlines", False) and not settings.config.engines.deadlines:
+        options["deadlines"] = False
     try:
-        engine = plugin.create(dict(choice.options))
+        engine = plugin.create(options)
     except ConfigError as error:
         if choice.name == choice.plugin:
             raise
@@ -85,7 +91,10 @@ class Engines:
     """The engines of the settings, started side by side."""
 
     def __init__(self, settings: Settings) -> None:
-        made = {kind: make_engine(settings, choices[0]) for kind, choices in engines_in_use(settings).items()}
+        made = {
+            kind: together(kind, [make_engine(settings, choice) for choice in choices])
+            for kind, choices in engines_in_use(settings).items()
+        }
         self.stt: SttEngine = made["stt"]
         self.tts: TtsEngine = made["tts"]
         self.llm: LlmEngine | None = made.get("llm")
@@ -96,7 +105,10 @@ class Engines:
         return {kind: engine for kind, engine in made.items() if engine is not None}
 
     def states(self) -> dict[str, bool]:
-        return {f"{kind} {engine.name}": bool(engine.ready) for kind, engine in self.all().items()}
+        """Each engine by kind and name, the spares too: whether it is ready."""
+        return {
+            f"{kind} {one.name}": bool(one.ready) for kind, engine in self.all().items() for one in members(engine)
+        }
 
     async def start(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -104,12 +116,17 @@ class Engines:
                 group.create_task(engine.start())
 
     async def wait_ready(self, *, timeout_s: float) -> bool:
-        until = time.monotonic() + timeout_s
-        while not all(self.states().values()):
-            if time.monotonic() > until:
+        """Of each kind the preferred engine, or after a few seconds any."""
+        began = time.monotonic()
+        while not all(map(self._serves, self.all().values(), itertools.repeat(time.monotonic() - began > SPARE_S))):
+            if time.monotonic() > began + timeout_s:
                 return False
             await asyncio.sleep(0.05)
         return True
+
+    @staticmethod
+    def _serves(engine: Any, late: bool) -> bool:
+        return bool(engine.ready if late else members(engine)[0].ready)
 
     async def stop(self) -> None:
         results = await asyncio.gather(*(engine.stop() for engine in self.all().values()), return_exceptions=True)
@@ -214,6 +231,7 @@ class Daemon:
             desk=Desk(self._directory.for_agent(agent), clock=local_now, webhook=self._webhook),
             outside=self.stasis,
             hold_music=self._hold_music,
+            deadlines=self.settings.config.engines.deadlines,
         )
 
     async def _prepare_forms(self) -> None:

@@ -25,6 +25,7 @@ from voicebridge.conversation import events as ev
 from voicebridge.conversation.core import Conversation
 from voicebridge.conversation.owntools import for_model
 from voicebridge.conversation.state import Agent, Caller
+from voicebridge.engines.failover.health import Move
 from voicebridge.engines.telling import room
 from voicebridge.handoff.summary import Known, Summary, Turn, summarise
 from voicebridge.pbx.attach import AttachRequest, Ticket
@@ -176,7 +177,9 @@ class Call:
         ears = self.parts.stt.session(rate=rate, language=agent.language, phrases=agent.phrases)
         self._hearing = Hearing(ears, rate)
         self._recorder = self._make_recorder(rate)
-        self._work = Work(self.id, self.parts, self.tell, hearing=self._hearing, rate=rate)
+        self._work = Work(
+            self.id, self.parts, self.tell, hearing=self._hearing, rate=rate, moved=self._moved
+        )
         self.tell(ev.CallStarted())
 
     # ---- the core
@@ -274,6 +277,10 @@ class Call:
             Known(value.slot, value.spoken, value.value, secret) for value, secret in self.core.known.values()
         ]
         return summarise(turns, reason=reason, known=known, done=self.core.done)
+
+    def _moved(self, move: Move) -> None:
+        log.warning("call=%s %s: %s %s, goes on with %s", self.id, move.kind, move.old, move.cause, move.new)
+        self.timeline.moved(time.monotonic(), move.kind, move.old, move.new, move.cause)
 
     # ---- timers and the end
 

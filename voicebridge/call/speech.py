@@ -39,6 +39,8 @@ class Rendered:
     pcm: bytes
     rate: int
     marks: tuple[tuple[int, int, int], ...]
+    engine: str = ""
+    """Whose voice it is, where several may speak."""
 
     @property
     def seconds(self) -> float:
@@ -48,7 +50,7 @@ class Rendered:
         if rate == self.rate:
             return self
         marks = tuple((start, end, sample * rate // self.rate) for start, end, sample in self.marks)
-        return Rendered(self.text, resample_segment(self.pcm, self.rate, rate), rate, marks)
+        return Rendered(self.text, resample_segment(self.pcm, self.rate, rate), rate, marks, self.engine)
 
 
 class Mouth:
@@ -106,6 +108,8 @@ class Mouth:
                 log.warning("agent=%s a fixed line could not be rendered: %s", self._agent.name, error)
                 return
             self._fixed[text] = rendered
+            if rendered.engine not in ("", self._engine.name):
+                continue  # a spare's voice, kept for this run only
             try:
                 await asyncio.to_thread(_write, self._file(text), rendered)
             except OSError as error:
@@ -116,7 +120,8 @@ class Mouth:
         speech = await self._engine.synthesize(
             spoken.text, voice=self._voice, deadline=deadline, give_up=give_up
         )
-        return Rendered(text, speech.pcm, speech.rate, _original_marks(speech, spoken.original_position))
+        marks = _original_marks(speech, spoken.original_position)
+        return Rendered(text, speech.pcm, speech.rate, marks, speech.engine)
 
     def _file(self, text: str) -> Path:
         voice = self._voice

@@ -6,6 +6,7 @@ Each piece is a task that ends in an event for the core; what is not wanted any 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -23,10 +24,14 @@ from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.owntools import for_model
 from voicebridge.conversation.toolspec import ToolCall
 from voicebridge.engines.base import EngineError, LlmEngine, LlmSession, SttEngine
+from voicebridge.engines.failover.health import WATCH, Move, Watch
 from voicebridge.handoff.desk import Desk
 from voicebridge.tools.runner import ToolRunner
 
 log = logging.getLogger(__name__)
+
+IN_ORDER = 0.0
+"""A deadline that has passed, the same for all."""
 
 
 def local_now() -> datetime:
@@ -47,6 +52,8 @@ class Parts:
     outside: Outside | None = None
     now: Callable[[], datetime] = local_now
     """The date and time in calls, aware: another one where calls are tests."""
+    deadlines: bool = True
+    """Whose caller would hear silence first is served first; otherwise who came first."""
     hold_music: bytes = b""
     """16-bit mono PCM at 8 kHz, played in a loop to who waits for a human; empty: our own."""
 
@@ -55,8 +62,16 @@ class Work:
     """One call's. `tell` takes the events that come of it."""
 
     def __init__(
-        self, call_id: str, parts: Parts, tell: Callable[[ev.Event], None], *, hearing: Hearing, rate: int
+        self,
+        call_id: str,
+        parts: Parts,
+        tell: Callable[[ev.Event], None],
+        *,
+        hearing: Hearing,
+        rate: int,
+        moved: Callable[[Move], None] = lambda move: None,
     ) -> None:
+        """`moved` is told when the call goes on with another engine."""
         self._id = call_id
         self._parts = parts
         self._tell = tell
@@ -65,6 +80,8 @@ class Work:
         self._llm: LlmSession | None = None
         if parts.llm is not None:
             self._llm = parts.llm.session(agent=parts.agent.name, tools=for_model(parts.agent))
+        self._context = contextvars.copy_context()
+        self._context.run(WATCH.set, Watch(moved))
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._speech: dict[int, tuple[cmd.Synthesize, Rendered]] = {}
 
@@ -112,7 +129,7 @@ class Work:
 
     def defer(self, deadline: float) -> None:
         """Speech is queued until then (the core's clock): the model may take its time."""
-        if self._llm is not None:
+        if self._llm is not None and self._parts.deadlines:
             self._llm.defer(deadline)
 
     def stop(self) -> None:
@@ -127,9 +144,15 @@ class Work:
 
     # ---- tasks
 
+    def _due(self, deadline: float) -> float:
+        """With deadlines off all requests are equally urgent, and engines serve them in the order of their coming."""
+        return deadline if self._parts.deadlines else IN_ORDER
+
     def _start(self, kind: str, number: int, work: Coroutine[Any, Any, None]) -> None:
         key = (kind, number)
-        task = asyncio.get_running_loop().create_task(work, name=f"{self._id} {kind} {number}")
+        task = asyncio.get_running_loop().create_task(
+            work, name=f"{self._id} {kind} {number}", context=self._context.copy()
+        )
         self._tasks[key] = task
         task.add_done_callback(lambda done: self._done(key, done))
 
@@ -146,7 +169,7 @@ class Work:
     async def _transcribe(self, wanted: cmd.Transcribe) -> None:
         try:
             heard = await self._hearing.transcribe(
-                deadline=wanted.deadline, give_up=wanted.give_up, final=wanted.purpose != "partial"
+                deadline=self._due(wanted.deadline), give_up=wanted.give_up, final=wanted.purpose != "partial"
             )
         except EngineError as error:
             log.warning("call=%s turn=%d %s", self._id, wanted.utterance, error)
@@ -165,7 +188,7 @@ class Work:
         pieces = self._llm.generate(
             wanted.messages,
             max_tokens=wanted.max_tokens,
-            deadline=wanted.deadline,
+            deadline=self._due(wanted.deadline),
             give_up=wanted.give_up,
             tools=wanted.tools,
         )
@@ -191,7 +214,7 @@ class Work:
     async def _make_speech(self, wanted: cmd.Synthesize) -> None:
         try:
             made = await self._parts.mouth.say(
-                wanted.text, self._rate, deadline=wanted.deadline, give_up=wanted.give_up
+                wanted.text, self._rate, deadline=self._due(wanted.deadline), give_up=wanted.give_up
             )
         except EngineError as error:
             log.warning("call=%s turn=%d %s", self._id, wanted.turn, error)

@@ -170,7 +170,7 @@ class Speech:
     """One synthesized text: 16-bit little-endian mono `pcm` at `rate`; marks in ascending order of sample.
 
     `marks` index into the text that was passed to `synthesize`. `estimated` tells that the engine gave no word
-    times and they were spread over the audio by length.
+    times and they were spread over the audio by length. `engine` is whose voice it is, where several may speak.
     """
 
     text: str
@@ -178,6 +178,7 @@ class Speech:
     rate: int
     marks: tuple[WordMark, ...] = field(default=())
     estimated: bool = False
+    engine: str = ""
 
 
 class TtsEngine(Protocol):

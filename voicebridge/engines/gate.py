@@ -45,7 +45,7 @@ class Ticket:
 
     def defer(self, deadline: float) -> None:
         """The result is not needed before `deadline` (or sooner than thought)."""
-        self._deadline = deadline
+        self._deadline = self._gate.heeded(deadline)
         self._gate.look()
 
     @property
@@ -60,14 +60,20 @@ class Ticket:
 
 
 class Gate:
-    def __init__(self, width: int) -> None:
+    """Without `deadlines` who comes first goes in first, and nobody makes room for anybody."""
+
+    def __init__(self, width: int, *, deadlines: bool = True) -> None:
         self._width = width
+        self._deadlines = deadlines
         self._inside: list[Ticket] = []
         self._waiting: list[Ticket] = []
 
     def enter(self, deadline: float, on_preempt: Callable[[], None] | None = None) -> Ticket:
         """A ticket to wait and go in with. `on_preempt` is called at most once, and only while it is inside."""
-        return Ticket(self, deadline, on_preempt)
+        return Ticket(self, self.heeded(deadline), on_preempt)
+
+    def heeded(self, deadline: float) -> float:
+        return deadline if self._deadlines else 0.0
 
     def queue(self, ticket: Ticket) -> None:
         self._waiting.append(ticket)

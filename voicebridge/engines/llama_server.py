@@ -42,8 +42,10 @@ PREFILL_S = 10.0
 
 class LlamaServerPlugin:
     """Options: `model` (file or catalogue name), `slots` (conversations kept computed), `context` (tokens a call),
-    `threads`, `parallel` (requests computed side by side), `temperature`, `nice`."""
+    `threads`, `parallel` (requests computed side by side), `temperature`, `nice`, `deadlines` (false: who comes first
+    is served first)."""
 
+    takes_deadlines = True
     name = "llama_server"
     kind: Literal["llm"] = "llm"
 
@@ -58,7 +60,7 @@ class LlamaServer(HostedModel):
         self.context_tokens = int(options.get("context", 2048))
         slots, cores = int(options.get("slots", 8)), os.cpu_count() or 1
         self.sampling = {"temperature": float(options.get("temperature", 0.2)), "seed": 1}
-        self.gate = Gate(min(slots, int(options.get("parallel", 2))))
+        self.gate = Gate(min(slots, int(options.get("parallel", 2))), deadlines=bool(options.get("deadlines", True)))
         self.slots = SlotTable(slots)
         served = {
             "model": str(model_path(name, options, DEFAULT_MODEL)),

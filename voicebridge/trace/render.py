@@ -64,6 +64,9 @@ def _show_turn(console: Console, turn: dict[str, Any]) -> None:
         console.print(f"        tool [bold]{escape(tool['tool'])}[/] {took}, {result}")
     for step in turn.get("handoffs", ()):
         console.print(f"        handoff {escape(step)}")
+    for move in turn.get("moves", ()):
+        moved = f"{move['kind']} {escape(move['from'])} {move['cause']}, went on with {escape(move['to'])}"
+        console.print(f"        [red]{moved}[/]")
     if turn["gap_s"] is None:
         return
     rule = f" {escape(turn['rule'])}" if turn["rule"] else ""

@@ -62,6 +62,22 @@ class ToolTrace:
         return {"tool": self.tool, "at": round(self.began - zero, 4), "ms": ms, "ok": self.ok, "cause": self.cause}
 
 
+@dataclass(frozen=True)
+class EngineMove:
+    """The call went on with another engine of its kind, and why."""
+
+    kind: str
+    old: str
+    new: str
+    cause: str
+    at: float
+
+    def as_dict(self, zero: float) -> dict[str, Any]:
+        return {
+            "kind": self.kind, "from": self.old, "to": self.new, "cause": self.cause, "at": round(self.at - zero, 4)
+        }  # fmt: skip
+
+
 @dataclass
 class TurnTrace:
     """One turn: the caller's words, ours, and when each stage was reached."""
@@ -77,6 +93,7 @@ class TurnTrace:
     troubles: list[str] = field(default_factory=list)
     tools: list[ToolTrace] = field(default_factory=list)
     handoffs: list[str] = field(default_factory=list)
+    moves: list[EngineMove] = field(default_factory=list)
     secret: bool = False
 
     @property
@@ -125,6 +142,7 @@ class TurnTrace:
             "troubles": self.troubles,
             "tools": [tool.as_dict(zero) for tool in self.tools],
             "handoffs": self.handoffs,
+            "moves": [move.as_dict(zero) for move in self.moves],
         }
 
 
@@ -157,6 +175,10 @@ class Timeline:
         said.at = at
         if said.kind != "filler":
             turn.marks.setdefault("audible", at)
+
+    def moved(self, now: float, kind: str, old: str, new: str, cause: str) -> None:
+        """An engine failed and another serves."""
+        self._turn(self._utterance).moves.append(EngineMove(kind, old, new, cause, now))
 
     def gaps(self) -> list[float]:
         return [turn.gap for turn in self.turns if turn.gap is not None]

@@ -72,6 +72,7 @@ class Options(BaseModel):
 class LlamaCppPlugin:
     """Options: see Options."""
 
+    takes_deadlines = True
     name = "llama_cpp"
     kind: Literal["llm"] = "llm"
 
