@@ -141,7 +141,7 @@ async def test_a_request_says_whose_it_is_and_when_it_is_due(engine: LlamaCpp, w
     assert (body["temperature"], body["seed"]) == (0.2, 1)
     told_of = body["voicebridge"]
     assert told_of["call"]
-    assert (told_of["agent"], told_of["deadline"], told_of["shared"]) == ("bakery", pytest.approx(now + 0.75), 0)
+    assert (told_of["deadline"], told_of["shared"]) == (pytest.approx(now + 0.75), 1)
 
 
 async def test_calls_are_told_apart_and_a_call_keeps_its_name(engine: LlamaCpp, wire: Wire) -> None:
@@ -164,13 +164,19 @@ async def test_what_all_calls_share_is_known_once_the_agent_is_warm(engine: Llam
     await session.prefill(ASKED)
     own = Message("system", f"{SYSTEM.text}\n\nThis call:\n- He is called Tom.")
     await session.prefill([own, ASKED[1]])
-    (_, same, different) = wire.bodies()
-    assert same["voicebridge"]["shared"] == len(shared)
-    assert different["voicebridge"]["shared"] == 0, "the worker is told that a prompt is shared which is one call's"
-    assert {body["voicebridge"]["agent"] for body in wire.bodies()} == {warming["voicebridge"]["agent"]}
+    (_, same, different) = (body["voicebridge"] for body in wire.bodies())
+    assert warming["voicebridge"]["agent"] == same["agent"] != ""
+    assert same["shared"] == different["shared"] == len(shared)
+    assert different["agent"] == "", "a prompt that is one call's would be kept for all"
     bare = engine.session(agent="bakery")
-    await bare.prefill(ASKED)
-    assert wire.bodies()[-1]["voicebridge"]["agent"] != warming["voicebridge"]["agent"]
+    await bare.warm([SYSTEM])
+    assert wire.bodies()[-1]["voicebridge"]["agent"] not in ("", same["agent"])
+
+
+async def test_where_there_is_no_prompt_there_is_nothing_to_share(engine: LlamaCpp, wire: Wire) -> None:
+    await engine.session(agent="bakery").prefill(ASKED[1:])
+    (body,) = wire.bodies()
+    assert (body["voicebridge"]["agent"], body["voicebridge"]["shared"]) == ("", 0)
 
 
 async def test_reading_along_is_due_never_and_its_troubles_are_nobody_s(engine: LlamaCpp, wire: Wire) -> None:

@@ -136,12 +136,16 @@ class LlamaCpp(HostedModel):
                 log.warning("llm %s: the prompt of agent %s is not warm: %s", self.name, key, error)
 
     def place(self, call: str, key: str, messages: Sequence[Message], deadline: float) -> dict[str, Any]:
-        """What a request says of whose it is and how soon it is needed. How many of its messages all calls of the agent
-        share is known of an agent that has been warmed; the worker shares what is alike in the others by itself."""
-        prompt = self._prompts.get(key, ())
-        shared = len(prompt) if tuple(messages[: len(prompt)]) == prompt else 0
+        """What a request says of whose it is and how soon it is needed.
+
+        `shared` leading messages are never dropped for want of room. The agent is named where they are its prompt to
+        the letter, which is computed for all; of one with this call's facts in it the worker takes over what is alike.
+        """
+        prompt = self._prompts.get(key) or tuple(messages[:1] if messages and messages[0].role == "system" else ())
+        same = key in self._prompts and tuple(messages[: len(prompt)]) == prompt
         due = None if deadline == math.inf else max(deadline, 0.0)
-        return {"voicebridge": {"call": call, "agent": key, "deadline": due, "shared": shared}}
+        told = {"call": call, "agent": key if same else "", "deadline": due, "shared": len(prompt)}
+        return {"voicebridge": told}
 
     async def release(self, call: str) -> None:
         """The call is over. Best effort: the worker takes back what is unused for longest by itself."""
