@@ -2,12 +2,13 @@
 
 Options (`[engines.options.vosk]`): `model`, a name of the catalogue or a folder, with `language` where the name does
 not tell it; or `models = { en = "...", de = "..." }`, one a language. `threads` (default: one a core) decode for all
-calls; a language's model is loaded once. `lazy`: not before the first caller who needs it. And `nice`, `run_dir`.
+calls; a language's model is loaded once. `lazy`: not before the first caller who needs it. `phrases_margin`: how much
+better all words have to fit than what was asked for, to be believed (vosk_listener.py). And `nice`, `run_dir`.
 
 Measured with vosk 0.3.45:
 - `Model()` of a folder with a broken file may end the process: the files are looked at before, in ours.
 - a grammar holds only words that the model knows, and works only with models whose graph is made at run time
-  (HCLr.fst, Gr.fst); with others the phrases are ignored.
+  (HCLr.fst, Gr.fst); with others, and with those that have no [unk], the phrases are ignored.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from voicebridge.config import ConfigError, cache_dir
 from voicebridge.engines.local import LocalHost
 from voicebridge.engines.stt_worker import Listener
-from voicebridge.engines.vosk_listener import UNKNOWN, VoskListener
+from voicebridge.engines.vosk_listener import MARGIN, UNKNOWN, VoskListener
 from voicebridge.engines.wyoming_stt import WyomingStt
 from voicebridge.modelstore.resolve import resolve
 
@@ -44,6 +45,7 @@ class Options(BaseModel):
     models: dict[str, str] = Field(default_factory=dict)
     threads: int = Field(default=0, ge=0, le=256)
     lazy: bool = False
+    phrases_margin: float = Field(default=MARGIN, ge=0)
     nice: int = Field(default=10, ge=0, le=19)
     run_dir: str = ""
 
@@ -75,7 +77,7 @@ class VoskPlugin:
             look_at(path)
         passed: dict[str, Any] = {
             "models": {language: str(path) for language, path in models.items()},
-            "threads": asked.threads, "lazy": asked.lazy, "nice": asked.nice,
+            "threads": asked.threads, "lazy": asked.lazy, "nice": asked.nice, "phrases_margin": asked.phrases_margin,
         }  # fmt: skip
         if asked.run_dir:
             passed["run_dir"] = asked.run_dir
@@ -85,7 +87,8 @@ class VoskPlugin:
     def worker(self, options: Mapping[str, Any]) -> VoskWorker:
         folders = {language: look_at(Path(path)) for language, path in options["models"].items()}
         cores = len(os.sched_getaffinity(0))
-        return VoskWorker(folders, int(options.get("threads") or cores), lazy=bool(options.get("lazy")))
+        threads, margin = int(options.get("threads") or cores), float(options.get("phrases_margin", MARGIN))
+        return VoskWorker(folders, threads, lazy=bool(options.get("lazy")), margin=margin)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class VoskWorker:
     folders: Mapping[str, Folder]
     threads: int
     lazy: bool = False
+    margin: float = MARGIN
     name: str = "vosk"
     kind: Literal["stt"] = "stt"
     streaming: bool = True
@@ -107,7 +111,7 @@ class VoskWorker:
     def open(self) -> VoskModels:
         """Called by one thread after the other."""
         if not self._opened:
-            models = VoskModels(self.folders)
+            models = VoskModels(self.folders, self.margin)
             for language in () if self.lazy else self.folders:
                 models.warm_up(language)
             self._opened.append(models)
@@ -117,12 +121,13 @@ class VoskWorker:
 class VoskModels:
     """See stt_worker.StreamingModel."""
 
-    def __init__(self, folders: Mapping[str, Folder]) -> None:
+    def __init__(self, folders: Mapping[str, Folder], margin: float = MARGIN) -> None:
         import vosk
 
         vosk.SetLogLevel(-1)
         self._vosk = vosk
         self._folders = folders
+        self._margin = margin
         self._loaded: dict[Path, Any] = {}
         self._loading = threading.Lock()
 
@@ -137,13 +142,14 @@ class VoskModels:
         model = self._model(folder)
         known = known_phrases(model, phrases) if folder.dynamic else ()
 
-        def make(phrases: Sequence[str]) -> Any:
+        def make(phrases: Sequence[str], alternatives: int) -> Any:
             grammar = [json.dumps([*phrases, UNKNOWN])] if phrases else []
             recogniser = self._vosk.KaldiRecognizer(model, float(folder.rate), *grammar)
             recogniser.SetWords(True)
+            recogniser.SetMaxAlternatives(alternatives)
             return recogniser
 
-        return VoskListener(make, known, rate, folder.rate)
+        return VoskListener(make, known, rate, folder.rate, self._margin)
 
     def _folder(self, language: str) -> Folder:
         """Of the language, "en-GB" as "en" and "en" as "en-GB"; without one the first."""
