@@ -43,7 +43,9 @@ class EspeakPlugin:
     kind: Literal["tts"] = "tts"
 
     def create(self, options: Mapping[str, Any]) -> WyomingTts:
-        return WyomingTts(self.name, LocalHost(self.name, f"{__name__}:ENGINE", options, env={}))
+        made = self.worker(options)
+        host = LocalHost(self.name, f"{__name__}:ENGINE", options, env={})
+        return WyomingTts(self.name, host, identity=f"{self.name} {made.variant} {made.speed}")
 
     def worker(self, options: Mapping[str, Any]) -> EspeakWorker:
         return EspeakWorker(str(options.get("voice", VARIANT)), int(options.get("speed", WORDS_A_MINUTE)))

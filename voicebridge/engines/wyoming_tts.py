@@ -26,8 +26,9 @@ WORD = re.compile(r"\S+")
 class WyomingTts:
     """A TtsEngine. `host` says where the server is and keeps it running where it is ours."""
 
-    def __init__(self, name: str, host: Host) -> None:
+    def __init__(self, name: str, host: Host, *, identity: str = "") -> None:
         self.name = name
+        self.identity = identity or f"{name} {host.address.uri if isinstance(host, RemoteHost) else ''}".strip()
         self.host = host
         self._links = Links("tts", name, host.address, idle=IDLE_CONNECTIONS)
         self._requests = itertools.count(1)
