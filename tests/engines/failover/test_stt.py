@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,12 @@ ENOUGH_S = 5.0
 
 
 @pytest.fixture
-def moves() -> list[Move]:
+def moves() -> Iterator[list[Move]]:
     """What a call is told; it has to be asked for before the task that transcribes begins."""
     told: list[Move] = []
-    WATCH.set(Watch(told.append))
-    return told
+    token = WATCH.set(Watch(told.append))
+    yield told
+    WATCH.reset(token)
 
 
 def two(first: Server, second: Server) -> SttFailover:
