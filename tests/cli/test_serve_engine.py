@@ -28,7 +28,7 @@ from voicebridge.engines.wyoming_tts import ENGINE as TTS
         (["llama_server", "--key-env", "VB_NOT_SET"], "has no VB_NOT_SET: set it"),
         (["nobody"], "no engine is named 'nobody'"),
         (["wyoming"], "several engines: add --kind stt or --kind tts"),
-        (["openai"], "model"),
+        (["openai"], "openai runs no server on this machine"),
     ],
     ids=range(10),
 )
@@ -36,7 +36,7 @@ def test_what_is_not_served(arguments, why, tmp_path):
     (tmp_path / "voicebridge.toml").write_text('[engines.options.openai]\nurls = "http://127.0.0.1:1"\n')
     made = CliRunner().invoke(serve, [*arguments, "--config", str(tmp_path / "voicebridge.toml")])
     assert made.exit_code == 2
-    assert why in made.output or "runs no server on this machine" in made.output
+    assert why in made.output
 
 
 def test_an_address_that_this_machine_does_not_have_is_told():

@@ -3,141 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from tests.engines.chat_server import ASKED, DONE, HEAD, Fake, Script, ask, failing, part, saying, serving, sse, words
 from voicebridge.config import ConfigError
 from voicebridge.conversation.commands import ChatMessage
 from voicebridge.conversation.toolspec import ToolCall, ToolSpec
-from voicebridge.engines import openai_chat
+from voicebridge.engines import openai_chat, openai_servers
 from voicebridge.engines.base import EngineError
 from voicebridge.engines.llama_server import ENGINE as LLAMA
-from voicebridge.engines.openai_chat import ENGINE, GO_ON, OpenAiChat
+from voicebridge.engines.openai_chat import ENGINE, GO_ON
 from voicebridge.plugins import load
 
 NOW = ToolSpec("now", "Tell what time it is.", '{"type": "object", "properties": {"zone": {"type": "string"}}}')
-ASKED = [ChatMessage("system", "Be brief."), ChatMessage("user", "What time is it?")]
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-DONE = b"data: [DONE]\n\n"
-
-Script = Callable[["Fake", asyncio.StreamWriter], Awaitable[None]]
-
-
-def sse(delta: dict[str, Any], **more: Any) -> bytes:
-    return b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta, **more}]}).encode() + b"\n\n"
-
-
-def words(*pieces: str) -> list[bytes]:
-    return [sse({"content": piece}) for piece in pieces]
-
-
-def part(arguments: str, **first: Any) -> bytes:
-    function = {"arguments": arguments, **({"name": first.pop("name")} if "name" in first else {})}
-    return sse({"tool_calls": [{"index": 0, **first, "function": function}]})
-
-
-def failing(status: str, message: str = "") -> Script:
-    body = json.dumps({"error": {"message": message}}).encode() if message else b""
-    return saying(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-
-
-def saying(*chunks: bytes | float) -> Script:
-    """Bytes are sent, numbers waited for."""
-
-    async def answer(_: Fake, writer: asyncio.StreamWriter) -> None:
-        for chunk in chunks:
-            if isinstance(chunk, bytes):
-                writer.write(chunk)
-                await writer.drain()
-            else:
-                await asyncio.sleep(chunk)
-
-    return answer
-
-
-class Fake:
-    """A server. Each chat request is answered by the next script, the last one over and over."""
-
-    def __init__(self, *scripts: Script) -> None:
-        self.scripts = list(scripts)
-        self.bodies: list[dict[str, Any]] = []
-        self.heads: list[str] = []
-        self.models = "200 OK"
-        self.url = ""
-        self.closed = 0
-        self._writers: list[asyncio.StreamWriter] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
-        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            fields = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
-            body = await reader.readexactly(int(fields.get("content-length", 0)))
-            if "/models" in head:
-                writer.write(f"HTTP/1.1 {self.models}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
-            else:
-                self.heads.append(head)
-                self.bodies.append(json.loads(body))
-                script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
-                answering = asyncio.ensure_future(script(self, writer))
-                leaving = asyncio.ensure_future(reader.read())
-                await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-                self.closed += leaving.done() and not answering.done()
-                for task in (answering, leaving):
-                    task.cancel()
-                await asyncio.gather(answering, leaving, return_exceptions=True)
-        writer.close()
-
-    def cut(self) -> None:
-        for writer in self._writers:
-            writer.close()
-
-
-@contextlib.asynccontextmanager
-async def serving(*fakes: Fake, **options: Any) -> AsyncIterator[OpenAiChat]:
-    """An engine (not started: nothing is probed) before these servers."""
-    servers = []
-    for fake in fakes:
-        server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
-        fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        servers.append(server)
-    engine = ENGINE.create({"urls": [fake.url + "/v1" for fake in fakes], "model": "m", **options})
-    try:
-        async with asyncio.timeout(30):
-            yield engine
-    finally:
-        await engine.stop()
-        for fake, server in zip(fakes, servers, strict=True):
-            server.close()
-            fake.cut()
-
-
-async def ask(
-    engine: OpenAiChat,
-    messages: list[ChatMessage] = ASKED,
-    tools: tuple[ToolSpec, ...] = (),
-    *,
-    seconds: float = 5.0,
-    first: Fake | None = None,
-    got: list[str | ToolCall] | None = None,
-) -> list[str | ToolCall]:
-    """What a new call gets, by a session whose own server is `first`."""
-    session = engine.session(agent="a", tools=tools)
-    while first is not None and engine.ranked(session._call)[0].url != first.url:  # type: ignore[attr-defined]
-        session = engine.session(agent="a", tools=tools)
-    made = [] if got is None else got
-    now = time.monotonic()
-    async for piece in session.generate(
-        messages, max_tokens=40, deadline=now, give_up=now + seconds, tools=tools
-    ):
-        made.append(piece)
-    return made
-
 
 # ---- words and calls
 
@@ -241,13 +122,12 @@ async def test_going_on_with_an_answer(continues: str, tail: list[tuple[str, str
 async def test_slow_first_words_send_the_call_to_the_next_server() -> None:
     slow = Fake(saying(HEAD, sse({"role": "assistant"}), sse({"reasoning_content": "Hm."}), 20.0))
     quick = Fake(saying(HEAD, *words("Noon."), DONE))
-    async with serving(slow, quick, first_output_s=0.3) as engine:
+    async with serving(slow, quick, first_output_s=0.3, hedge=1.0) as engine:
         began = time.monotonic()
         assert await ask(engine, first=slow) == ["Noon."]
         assert 0.25 < time.monotonic() - began < 3
         await asyncio.sleep(0.05)
         assert slow.closed == 1, "the slow server was not let go"
-        began = time.monotonic()
         assert [await ask(engine) for _ in range(6)] == [["Noon."]] * 6
         assert len(slow.bodies) == 1, "it is avoided"
 
@@ -352,23 +232,23 @@ async def test_closing_the_answer_lets_the_server_go() -> None:
 async def test_a_call_stays_with_its_server_and_a_lost_server_s_calls_spread() -> None:
     engine = ENGINE.create({"urls": [f"http://10.0.0.{n}:8000" for n in range(4)], "model": "m"})
     calls = [f"call {n}" for n in range(400)]
-    before = {call: engine.ranked(call)[0] for call in calls}
+    before = {call: engine.pool.ranked(call)[0] for call in calls}
     shares = [sum(server is own for own in before.values()) for server in engine.servers]
     assert min(shares) > 60
     lost = engine.servers[0]
     lost.failed()
-    after = {call: engine.ranked(call)[0] for call in calls}
+    after = {call: engine.pool.ranked(call)[0] for call in calls}
     assert all(after[call] is before[call] for call in calls if before[call] is not lost)
     heirs = [sum(after[call] is server for call in calls if before[call] is lost) for server in engine.servers]
     assert heirs[0] == 0
     assert min(heirs[1:]) > 10
-    assert engine.ranked("call 1")[-1] is lost
+    assert engine.pool.ranked("call 1")[-1] is lost
     await engine.stop()
 
 
 async def test_probes_tell_who_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openai_chat, "PROBE_S", 0.05)
-    monkeypatch.setattr(openai_chat, "REST_S", 0.2)
+    monkeypatch.setattr(openai_servers, "PROBE_S", 0.05)
+    monkeypatch.setattr(openai_servers, "REST_S", 0.2)
     one, two = Fake(saying()), Fake(saying())
     one.models, two.models = "401 Unauthorized", "500 Oops"
     async with serving(one, two) as engine:
@@ -421,7 +301,7 @@ async def test_prefill_that_fails_harms_nobody() -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({}, "urls.*model"),
+        ({}, "urls"),
         ({"urls": [], "model": "m"}, "urls"),
         ({"urls": "ftp://x", "model": "m"}, "ftp://x.*is none of"),
         ({"urls": "10.0.0.5:8000", "model": "m"}, "is none of"),

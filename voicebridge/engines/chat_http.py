@@ -8,8 +8,10 @@ proxies stand in front of the servers, connections are kept.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,21 @@ from voicebridge.engines.guard import harmless
 KEPT_S = 20.0
 """Shorter than the servers and proxies in use keep an idle connection, most of which do so for a minute."""
 CONNECT_TIMEOUT_S = 2.0
+MAX_LINE = 1_000_000
+"""Bytes of one event: more is no answer to anybody on a telephone."""
+NO_STREAM = ("text/html", "application/json")
+"""What proxies and servers that cannot stream answer with. Not every server names the right type for a stream."""
 
 
 class HttpTrouble(Exception):
-    """A request failed. `cause` is one of EngineError's; `status` is HTTP's where the server answered with an error."""
+    """A request failed. `cause` is one of EngineError's; `status` is HTTP's where the server answered with an error.
 
-    def __init__(self, cause: str, detail: str, status: int = 0) -> None:
+    `retry_after_s` is what a full server said of when to come again.
+    """
+
+    def __init__(self, cause: str, detail: str, status: int = 0, retry_after_s: float | None = None) -> None:
         super().__init__(f"{cause}: {detail}")
+        self.retry_after_s = retry_after_s
         self.cause = cause
         self.detail = detail
         self.status = status
@@ -58,10 +68,18 @@ class ChatHttp:
 
     async def status(self, path: str) -> int:
         """What HTTP status a GET is answered with; 0 when nobody answers."""
+        return (await self.get(path))[0]
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        """The HTTP status of a GET, 0 when nobody answers, and its JSON, None where it is none."""
         try:
-            return (await self._client.get(path)).status_code
+            answer = await self._client.get(path)
         except httpx.HTTPError:
-            return 0
+            return 0, None
+        try:
+            return answer.status_code, answer.json()
+        except ValueError:
+            return answer.status_code, None
 
     async def chat(self, messages: Sequence[ChatMessage], **options: Any) -> AsyncGenerator[str, None]:
         """The answer in pieces. Raises HttpTrouble."""
@@ -75,7 +93,9 @@ class ChatHttp:
         try:
             async with self._client.stream("POST", "/v1/chat/completions", json={**body, "stream": True}) as answer:
                 if answer.status_code != httpx.codes.OK:
-                    raise _refusal(answer.status_code, await answer.aread())
+                    raise _refusal(answer.status_code, await answer.aread(), answer.headers)
+                if (kind := answer.headers.get("content-type", "").partition(";")[0]) in NO_STREAM:
+                    raise HttpTrouble("garbage", f"{kind} instead of a stream: check the URL")
                 finished = False
                 async for line in _lines(answer):
                     if not line.startswith(b"data:"):
@@ -103,7 +123,7 @@ class ChatHttp:
         except httpx.HTTPError as error:
             raise _trouble(error) from error
         if answer.status_code != httpx.codes.OK:
-            raise _refusal(answer.status_code, answer.content)
+            raise _refusal(answer.status_code, answer.content, answer.headers)
         try:
             return answer.json()
         except ValueError as error:
@@ -130,6 +150,8 @@ async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
         *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
             yield line.removesuffix(b"\r")
+        if len(pending) > MAX_LINE:
+            raise HttpTrouble("garbage", f"an event of more than {MAX_LINE} bytes")
 
 
 def _choice(event: bytes) -> dict[str, Any]:
@@ -159,14 +181,24 @@ def _code(error: Any) -> int:
     return code if isinstance(code, int) else httpx.codes.INTERNAL_SERVER_ERROR
 
 
-def _refusal(status: int, body: bytes) -> HttpTrouble:
-    """400s are our fault, or the model's limits; 503 means that it is still loading."""
+def _refusal(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> HttpTrouble:
+    """400s are our fault, or the model's limits; 503 means that it is still loading, or full."""
     cause = "unreachable" if status == httpx.codes.SERVICE_UNAVAILABLE else "refused"
     try:
         detail = str(json.loads(body)["error"]["message"])[:160]
     except (ValueError, KeyError, TypeError):
         detail = f"HTTP {status}"
-    return HttpTrouble(cause, detail, status)
+    return HttpTrouble(cause, detail, status, _seconds((headers or {}).get("retry-after", "")))
+
+
+def _seconds(retry_after: str) -> float | None:
+    """Retry-After: seconds, or a date (RFC 9110, 10.2.3)."""
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except ValueError:
+        return None
 
 
 def _trouble(error: httpx.HTTPError) -> HttpTrouble:

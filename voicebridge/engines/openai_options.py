@@ -14,22 +14,27 @@ from voicebridge.config import ConfigError
 
 
 class Options(BaseModel):
-    """`continues`: how a server is told to go on with an answer that has begun. `ask` works with every one; `prefix`
-    sends the answer so far as the last message (llama.cpp and others go on with it by themselves), `vllm` with vLLM's
-    fields for it. `prefill` computes prompts before they are needed: for servers of your own, as providers charge for
-    it. `first_output_s`: after so long without words or a call the next server is asked. `extra` is added to every
-    request, `max_tokens_name` is what the server calls that limit.
+    """`model`: without one the first that the server names (/v1/models). `continues`: how a server is told to go on
+    with an answer that has begun. `ask` works with every one; `prefix` sends the answer so far as the last message
+    (llama.cpp and others go on with it by themselves), `vllm` with vLLM's fields for it. `prefill` computes prompts
+    before they are needed: for servers of your own, as providers charge for it. `first_output_s`: so long after the
+    caller would hear silence a server without words or a call is left for the next; after the part `hedge` of that
+    time the next one is asked as well, 1 for never. `parallel`: so many requests at once a server, those that are
+    needed first before others; 0 for no limit of ours. `extra` is added to every request, `max_tokens_name` is what
+    the server calls that limit.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     urls: tuple[str, ...] = Field(min_length=1)
-    model: str = Field(min_length=1)
+    model: str = ""
     api_key_env: str = ""
     api_key_file: str = ""
     temperature: float | None = 0.2
     context: int = Field(default=8192, ge=256)
     first_output_s: float = Field(default=2.0, gt=0)
+    hedge: float = Field(default=0.5, gt=0, le=1)
+    parallel: int = Field(default=0, ge=0)
     prefill: bool = False
     continues: Literal["ask", "prefix", "vllm"] = "ask"
     max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
