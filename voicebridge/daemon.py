@@ -50,6 +50,7 @@ TOOLS_END_S = 5.0
 """At shutdown, for tools that are to be completed although their caller is gone."""
 SPARE_S = 5.0
 """So long a start waits for the preferred engine of a kind before it does with another."""
+RENDER_AGAIN_S = 30.0
 Progress = Callable[[str], None]
 
 
@@ -219,6 +220,7 @@ class Daemon:
         await self._listen()
         self._keep(self._purge_now_and_then())
         self._keep(self._warm_prompts())
+        self._keep(self._render_missing())
 
     def _make_parts(self, agent: AgentSpec) -> Parts:
         return Parts(
@@ -348,6 +350,14 @@ class Daemon:
                 session = parts.llm.session(agent=parts.agent.name, tools=for_model(parts.agent))
                 await session.warm([Message("system", prompt)])
                 await session.close()
+
+    async def _render_missing(self) -> None:
+        """Lines that could not be rendered at the start, or only by a spare's voice."""
+        while True:
+            await asyncio.sleep(RENDER_AGAIN_S)
+            for parts in self._parts.values():
+                if members(self.engines.tts)[0].ready and parts.mouth.missing:
+                    await parts.mouth.render()
 
     def stop(self) -> None:
         """Ask `serve` to end."""

@@ -34,6 +34,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.dead = False
+        self.voice = ""
         self.asked: list[tuple[str, Voice, float]] = []
 
     async def start(self) -> None: ...
@@ -49,7 +50,7 @@ class Engine:
             marks.append(WordMark(at, at + len(word), number * RATE // 10))
             at += len(word) + 1
         tone = 8_000 * np.sin(np.arange(len(words) * RATE // 10) * 2 * math.pi * 440 / RATE)
-        return Speech(text, tone.astype("<i2").tobytes(), RATE, tuple(marks))
+        return Speech(text, tone.astype("<i2").tobytes(), RATE, tuple(marks), engine=self.voice)
 
 
 @pytest.fixture
@@ -273,3 +274,16 @@ async def test_there_are_not_endless_many_mouths(engine, tmp_path):
     made = [mouths.speaking(f"x{number}", AGENT, own) for number in range(MAX_MOUTHS + 2)]
     assert [one is own for one in made].count(True) == 2
     assert mouths.speaking("x0", AGENT, own) is made[0]
+
+
+async def test_a_spare_s_voice_is_heard_but_not_kept_and_made_again_by_the_agent_s_own(engine, tmp_path):
+    engine.voice = "spare"
+    made = await rendered(engine, tmp_path)
+    assert made.cached(AGENT.greeting, 8_000).engine == "spare"
+    assert made.missing == list(AGENT.fixed_lines())
+    assert list((tmp_path / "prompts").glob("*")) == []
+    engine.voice = engine.name
+    await made.render()
+    assert made.missing == []
+    assert made.cached(AGENT.greeting, 8_000).engine == engine.name
+    assert len(list((tmp_path / "prompts").glob("*.wav"))) == len(AGENT.fixed_lines())

@@ -177,6 +177,35 @@ def test_a_failing_synthesis_of_the_apology_still_ends_at_the_fallback():
     assert stage.commands(cmd.EndCall)[0].outcome == "fallback"
 
 
+def test_without_a_model_rules_go_on_and_the_unknown_gets_an_apology_and_the_fallback():
+    stage = Stage(replace(RULED, model_scope="open"), llm=Engine(fails="unreachable")).start().run(2)
+    stage.caller("when are you open").run(6)
+    assert stage.spoken()[-1] == "We are open from nine to five."
+    assert stage.commands(cmd.EndCall) == []
+    stage.caller("tell me a story").run(8)
+    assert stage.said[-1][1:] == ("trouble", stage.agent.lines.trouble)
+    (end,) = stage.commands(cmd.EndCall)
+    assert (end.outcome, end.reason) == ("fallback", "llm_unreachable")
+
+
+def test_without_a_voice_what_was_rendered_earlier_is_heard_and_the_rest_leads_to_the_fallback():
+    class Fixed(Stage):
+        """Fixed lines are on disk, as in call.speech.Mouth."""
+
+        def _answer(self, engine, good, bad):
+            made = self._made.get(getattr(bad, "segment", -1))
+            fixed = made is not None and made.text in self.agent.fixed_lines()
+            super()._answer(Engine(0.02) if fixed else engine, good, bad)
+
+    stage = Fixed(replace(RULED, model_scope="open"), tts=Engine(fails="crashed")).start().run(2)
+    stage.caller("when are you open").run(6)
+    assert stage.spoken() == ["Hello and welcome.", "We are open from nine to five."]
+    stage.caller("tell me a story").run(8)
+    assert stage.said[-1][1:] == ("trouble", stage.agent.lines.trouble)
+    (end,) = stage.commands(cmd.EndCall)
+    assert (end.outcome, end.reason) == ("fallback", "tts_crashed")
+
+
 def test_a_model_that_dies_in_the_middle_goes_on_behind_its_words():
     stage = Stage()
     stage.start().run(2).caller("tell me a story").run(0.30)

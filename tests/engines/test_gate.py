@@ -274,3 +274,22 @@ async def _crowd(width: int, wanted: list[tuple[float, int, str]], chance: rando
     assert not gate.busy
     async with asyncio.timeout(1), gate.enter(math.inf):
         pass
+
+
+async def test_without_deadlines_who_comes_first_goes_in_first_and_nobody_makes_room() -> None:
+    gate = Gate(1, deadlines=False)
+    told: list[bool] = []
+    first = Visitor(gate, math.inf, lambda: told.append(True))
+    await settle()
+    waiting = [Visitor(gate, deadline) for deadline in (9.0, math.inf, 1.0)]
+    await settle()
+    waiting[0].ticket.defer(-5.0)
+    first.ticket.defer(99.0)
+    assert not first.ticket.should_yield and told == []
+    order: list[int] = []
+    await first.leave()
+    while gate.busy:
+        (inside,) = (number for number, visitor in enumerate(waiting) if visitor.inside)
+        order.append(inside)
+        await waiting[inside].leave()
+    assert order == [0, 1, 2]

@@ -180,3 +180,12 @@ def test_secrets_are_masked_in_the_timeline():
     stage = Watched(agent=RULED).start().run(2)
     stage.timeline.watch(stage.now, ev.TranscriptReady(1, "my pin is 1234"), (), secret=True)
     assert stage.timeline.turns[-1].caller == "***"
+
+
+def test_a_move_to_another_engine_stands_in_its_turn():
+    stage = Watched(agent=RULED).start().run(2).caller("when are you open").run(1)
+    stage.timeline.moved(stage.now, "stt", "vosk", "moonshine", "timeout")
+    turn = stage.timeline.turns[-1].as_dict(100.0)
+    assert turn["moves"] == [
+        {"kind": "stt", "from": "vosk", "to": "moonshine", "cause": "timeout", "at": round(stage.now - 100.0, 4)}
+    ]

@@ -66,8 +66,11 @@ class Mouth:
 
     @property
     def missing(self) -> list[str]:
-        """The agent's fixed lines that have not been rendered."""
-        return [text for text in self._agent.fixed_lines() if text not in self._fixed]
+        """The agent's fixed lines that have not been rendered, or by a spare engine's voice."""
+        return [text for text in self._agent.fixed_lines() if text not in self._fixed or self._borrowed(text)]
+
+    def _borrowed(self, text: str) -> bool:
+        return self._fixed[text].engine not in ("", self._engine.name)
 
     def cached(self, text: str, rate: int) -> Rendered | None:
         """A fixed line without waiting for anybody."""
@@ -108,8 +111,10 @@ class Mouth:
                 log.warning("agent=%s a fixed line could not be rendered: %s", self._agent.name, error)
                 return
             self._fixed[text] = rendered
-            if rendered.engine not in ("", self._engine.name):
-                continue  # a spare's voice, kept for this run only
+            for key in [key for key in self._at_rate if key[0] == text]:
+                del self._at_rate[key]
+            if self._borrowed(text):
+                continue  # better than silence, but not to be kept on disk
             try:
                 await asyncio.to_thread(_write, self._file(text), rendered)
             except OSError as error:
