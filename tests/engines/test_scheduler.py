@@ -97,3 +97,19 @@ async def test_two_threads_compute_at_the_same_time() -> None:
     done = await asyncio.gather(*(job.future for job in jobs))
     assert sorted(d.result for d in done) == [0, 1]
     scheduler.close()
+
+
+async def test_a_waiting_job_that_is_needed_sooner_is_computed_sooner_and_once(
+    held: tuple[Scheduler[Model], Model],
+) -> None:
+    scheduler, model = held
+    background = scheduler.submit(lambda m: m.note("background"), deadline=1e11)
+    other = scheduler.submit(lambda m: m.note("other"), deadline=20.0)
+    scheduler.hasten(background, deadline=10.0)
+    scheduler.hasten(background, deadline=5.0)
+    model.gate.set()
+    await asyncio.gather(background.future, other.future)
+    last = scheduler.submit(lambda m: m.note("last"), deadline=30.0)
+    await last.future
+    scheduler.hasten(last, deadline=1.0)
+    assert model.order == ["background", "other", "last"]
