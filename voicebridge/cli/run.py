@@ -46,6 +46,11 @@ def settings_or_exit(path: Path | None) -> Settings:
 @click.option("--record/--no-record", default=None, help="Keep a stereo WAV a call (caller left, agent right).")
 @click.option("--event-log/--no-event-log", default=None, help="Keep each call's events, for `voicebridge replay`.")
 @click.option(
+    "--deadlines/--no-deadlines",
+    default=None,
+    help="Whose caller would hear silence first is served first; or who came first, for comparison.",
+)
+@click.option(
     "--parent/--no-parent",
     "watched",
     default=True,
@@ -60,10 +65,11 @@ def run(
     drain: float,
     record: bool | None,
     event_log: bool | None,
+    deadlines: bool | None,
     watched: bool,
 ) -> None:
     """Serve calls until SIGTERM or Ctrl-C."""
-    settings = overridden(settings_or_exit(path), agent, listen, record, event_log, store, fastagi)
+    settings = overridden(settings_or_exit(path), agent, listen, record, event_log, store, fastagi, deadlines)
     try:
         if watched:
             become_parent(sys.argv[1:], settings)
@@ -104,6 +110,7 @@ def overridden(
     event_log: bool | None,
     store: Path | None = None,
     fastagi: str | None = None,
+    deadlines: bool | None = None,
 ) -> Settings:
     """The settings with what the command line says."""
     config = settings.config
@@ -117,6 +124,8 @@ def overridden(
     for option, key, address in (("--listen", "audiosocket", listen), ("--fastagi", "fastagi", fastagi)):
         if address is not None:
             config = config.model_copy(update={"listen": listening(config.listen, option, key, address, given)})
+    if deadlines is not None:
+        config = config.model_copy(update={"engines": config.engines.model_copy(update={"deadlines": deadlines})})
     wanted = {"record_audio": record, "event_log": event_log, "dir": store}
     changes = {name: value for name, value in wanted.items() if value is not None}
     config = config.model_copy(update={"store": config.store.model_copy(update=changes)})
