@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from voicebridge.audio.echo import EchoGuard
 from voicebridge.audio.ledger import Drained, PlayoutLedger, Segment, SegmentFinished, SegmentStarted
 from voicebridge.audio.recording import Recorder
 from voicebridge.audio.resample import resample_segment
@@ -150,6 +151,8 @@ class Call:
         if self._music is not None:
             frame = under(self._music.next(len(frame)), frame)
         self.leg.send_audio(frame)
+        if self._hearing is not None:
+            self._hearing.played(frame)
         for event in self._hearing.tick() if self._hearing is not None else ():
             self.tell(event)
         if self._recorder is not None:
@@ -175,7 +178,8 @@ class Call:
         self._ledger = PlayoutLedger(rate)
         agent = self.parts.agent
         ears = self.parts.stt.session(rate=rate, language=agent.language, phrases=agent.phrases)
-        self._hearing = Hearing(ears, rate)
+        guard = EchoGuard(rate) if agent.limits.echo_guard == "auto" else None
+        self._hearing = Hearing(ears, rate, guard)
         self._recorder = self._make_recorder(rate)
         self._work = Work(
             self.id, self.parts, self.tell, hearing=self._hearing, rate=rate, moved=self._moved

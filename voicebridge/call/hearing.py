@@ -6,9 +6,12 @@ short on purpose: half a second of leading silence makes small recognisers hear 
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Sequence
 
-from voicebridge.audio.pcm import FRAME_S, silence
+from voicebridge.audio.echo import EchoGuard
+from voicebridge.audio.pcm import FRAME_S, frame_bytes, silence
 from voicebridge.audio.vad import SpeechStarted as VoiceBegan
 from voicebridge.audio.vad import SpeechStopped as VoiceEnded
 from voicebridge.audio.vad import VoiceActivityDetector
@@ -26,12 +29,21 @@ STREAM_S = 0.1
 HOLD_S = 0.4
 """For so long a voice is kept back: it may be a new utterance, which the core has not opened yet."""
 BYTES_PER_SAMPLE = 2
+REGRETTED = 4
+"""Frames taken for our echo that are heard after all when somebody turns out to speak in the next one."""
 
 
 class Hearing:
-    def __init__(self, stt: SttSession, rate: int) -> None:
+    """`guard`: what tells our own voice, coming back, from the caller's; None where nothing of us can come back."""
+
+    def __init__(self, stt: SttSession, rate: int, guard: EchoGuard | None = None) -> None:
         self._stt = stt
         self._rate = rate
+        self._guard = guard
+        self._muted: deque[tuple[int, bytes]] = deque(maxlen=REGRETTED)  # the frames before this one that were echo
+        self._utterance: tuple[int, Sequence[str]] = (0, ())
+        self._opened = 0  # from this sample on the recogniser has what belongs to the utterance
+        self._silenced = False  # what he seemed to say was us, and nothing came since
         self._vad = VoiceActivityDetector(rate)
         self._past = bytearray()
         self._past_from = 0  # sample position of the first byte kept
@@ -43,10 +55,53 @@ class Hearing:
         self._mute = 0  # ticks since the last frame came
         self._due = 0  # samples up to here belong to the recogniser, while nobody speaks
 
+    def played(self, pcm: bytes) -> None:
+        """A frame of 20 ms went to the caller: it may come back."""
+        if self._guard is not None:
+            self._guard.played(pcm)
+
     def hear(self, pcm: bytes) -> list[ev.SpeechStarted | ev.SpeechStopped]:
         """Take the caller's audio; returns what the core should know, in order."""
         self._mute = 0
-        return self._take(pcm)
+        guard, size = self._guard, frame_bytes(self._rate)
+        if guard is None:
+            return self._take(pcm)
+        parts = (pcm[at : at + size] for at in range(0, len(pcm), size))
+        return [told for part in parts for told in self._take(self._without_echo(part, guard))]
+
+    def _without_echo(self, pcm: bytes, guard: EchoGuard) -> bytes:
+        """The frame, or silence where it is nothing but ourselves."""
+        echo = guard.heard(pcm)
+        if guard.was_echo:
+            self._unhear(guard.was_echo)
+        if echo:
+            self._muted.append((self._heard, pcm))
+            return bytes(len(pcm))
+        for at, frame in self._muted if guard.somebody else ():
+            self._write(at, frame)  # a voice began in these, too softly to be told from the echo
+        self._muted.clear()
+        return pcm
+
+    def _unhear(self, echo: Sequence[bool]) -> None:
+        """An echo was noticed only now: what it left here is silenced, and taken from the recogniser."""
+        size = frame_bytes(self._rate)
+        first = self._heard - len(echo) * size // BYTES_PER_SAMPLE
+        for index, was in enumerate(echo):
+            if was:
+                self._write(first + index * size // BYTES_PER_SAMPLE, bytes(size))
+        self._began = self._heard  # so that no voice is reckoned
+        if self._opened < first:
+            return  # what the recogniser has is older
+        if self._fed > self._opened:
+            self._stt.begin(*self._utterance)
+            self._fed = self._opened
+        self._silenced = True
+
+    def _write(self, at: int, pcm: bytes) -> None:
+        """Put audio where other audio was. What has been forgotten or fed stays as it is."""
+        offset = (at - self._past_from) * BYTES_PER_SAMPLE
+        if at >= self._past_from and offset + len(pcm) <= len(self._past):
+            self._past[offset : offset + len(pcm)] = pcm
 
     def tick(self) -> list[ev.SpeechStarted | ev.SpeechStopped]:
         """Every 20 ms. Some peers send nothing while the caller is silent: a voice must not last for ever by that."""
@@ -82,6 +137,7 @@ class Hearing:
         """The core opened an utterance: it starts with the pre-roll of the voice that was just noticed."""
         self._stt.begin(utterance, phrases)
         self._hold = 0
+        self._utterance, self._opened, self._silenced = (utterance, phrases), self._fed, False
 
     def flush(self) -> None:
         """Give the recogniser what it should have by now: up to the present while he speaks, else a short tail."""
@@ -90,7 +146,9 @@ class Hearing:
         if until > first:
             offset = (first - self._past_from) * BYTES_PER_SAMPLE
             end = (until - self._past_from) * BYTES_PER_SAMPLE
-            self._stt.feed(bytes(self._past[offset:end]))
+            piece = bytes(self._past[offset:end])
+            self._stt.feed(piece)
+            self._silenced = self._silenced and not any(piece)
             self._fed = until
 
     def _stream(self) -> None:
@@ -114,6 +172,9 @@ class Hearing:
     async def transcribe(self, *, deadline: float, give_up: float, final: bool = True) -> Transcript:
         """All of the utterance so far; see SttSession. Raises EngineError."""
         self.flush()
+        if self._silenced:  # small recognisers hear words in silence
+            now = time.monotonic()
+            return Transcript(self._utterance[0], "", self._fed - self._opened, now, now)
         return await self._stt.transcribe(deadline=deadline, give_up=give_up, final=final)
 
     async def close(self) -> None:
