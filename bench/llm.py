@@ -5,10 +5,10 @@
 Time to the first token as a call sees it (through the engine, its gate and its queue), and tokens a second in all, for
 
 - cold: a new worker, and the first question of an agent's first call;
-- new: calls that have just begun, of an agent that had calls before;
 - turn: a prompt of some 600 tokens, the caller's words so far are computed, and he ends. With several calls they speak
   in turn, 1.5 s each, while the others' answers are made and played;
-- once: the same, but all callers end at the same moment.
+- once: the same, but all callers end at the same moment;
+- new: as `once`, but the calls have just begun, of an agent that had calls before.
 
 `llama_server` is xllamacpp behind the daemon's gate, slots restored. A `llama-server` on the PATH takes part, too.
 """
@@ -147,18 +147,22 @@ async def ask(session: LlmSession, messages: Sequence[Message]) -> Asked | Engin
 class Calls:
     """As many calls of one engine as a case needs; each knows its next question."""
 
-    def __init__(self, engine: LlmEngine, count: int, turn: int = 0) -> None:
+    def __init__(self, engine: LlmEngine, count: int, turn: int, *, begun: bool = True) -> None:
         self.sessions = [engine.session(agent="bakery") for _ in range(count)]
-        self._turn = turn
+        self.turn = turn
+        self._begun = begun
 
     def question(self, call: int) -> str:
-        return QUESTIONS[(call + self._turn) % len(QUESTIONS)]
+        return QUESTIONS[(call + self.turn) % len(QUESTIONS)]
 
     async def read_along(self, call: int) -> None:
-        await self.sessions[call].prefill(talk(call, half(self.question(call))))
+        await self.sessions[call].prefill(self._said(call, half(self.question(call))))
 
     async def answer(self, call: int) -> Asked | EngineError:
-        return await ask(self.sessions[call], talk(call, self.question(call)))
+        return await ask(self.sessions[call], self._said(call, self.question(call)))
+
+    def _said(self, call: int, question: str) -> list[Message]:
+        return talk(call, question) if self._begun else [SYSTEM, Message("user", question)]
 
     async def close(self) -> None:
         for session in self.sessions:
@@ -187,16 +191,12 @@ async def in_turn(calls: Calls) -> list[Asked | EngineError]:
 
 
 async def new_calls(engine: LlmEngine, count: int, turn: int) -> list[Asked | EngineError]:
-    """The first question of each."""
-    calls = Calls(engine, count, turn)
+    """The first question of each, all at the same moment."""
+    calls = Calls(engine, count, turn, begun=False)
     try:
         for session in calls.sessions:
             await session.warm([SYSTEM])
-        return list(
-            await asyncio.gather(
-                *(ask(one, [SYSTEM, Message("user", calls.question(n))]) for n, one in enumerate(calls.sessions))
-            )
-        )
+        return await once(calls)
     finally:
         await calls.close()
 
@@ -216,7 +216,7 @@ def _known(count: int, way: Callable[[Calls], Awaitable[list[Asked | EngineError
             made = []
             for _ in range(times):
                 made.append(await way(calls))
-                calls._turn += 1
+                calls.turn += 1
             return made
         finally:
             await calls.close()

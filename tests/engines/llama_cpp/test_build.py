@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import importlib.metadata
 import os
 import platform
 import stat
@@ -51,6 +52,13 @@ def test_what_is_built_is_what_the_extra_asks_for() -> None:
     asked = [Requirement(line) for line in setup["options.extras_require"]["llama"].strip().splitlines()]
     (own,) = [one for one in asked if one.name == "llama-cpp-python"]
     assert build.VERSION in own.specifier
+    assert {one.name for one in asked if one.name != "llama-cpp-python"} == {"aiohttp", "Jinja2"}
+
+
+def test_with_the_wheel_comes_what_else_the_extra_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["click<9", 'aiohttp<4,>=3.9; extra == "llama"', 'llama-cpp-python<0.4; extra == "llama"']
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: [*lines, 'vosk<1; extra == "vosk"'])
+    assert build.companions() == ["aiohttp<4,>=3.9"]
 
 
 @pytest.fixture
@@ -121,7 +129,7 @@ def test_the_programme_builds_only_what_is_not_there(
 
     monkeypatch.setattr(build, "build", made)
     monkeypatch.setattr(build, "install", lambda path: done.append(path.name))
-    monkeypatch.setattr(build, "installed", lambda: "" if WHEEL in done else "not installed")
+    monkeypatch.setattr(build, "trouble", lambda: "" if WHEEL in done else "not installed")
     assert build.main([]) == 0
     assert done == ([WHEEL] if there else ["built", WHEEL])
     assert build.main([]) == 0, "installed now"
@@ -133,7 +141,7 @@ def test_the_programme_s_status_tells_that_there_is_no_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("VOICEBRIDGE_CACHE", str(tmp_path))
-    monkeypatch.setattr(build, "LIBRARY", "no_such_library")
+    monkeypatch.setattr(build, "LIBRARIES", ("json", "no_such_library"))
 
     def fails(folder: Path, version: str, tell: build.Tell) -> Path:
         raise BuildFailed("the compiler says no")
@@ -143,7 +151,7 @@ def test_the_programme_s_status_tells_that_there_is_no_library(
     assert not list(tmp_path.iterdir())
     assert build.main([]) == 1
     told = capsys.readouterr()
-    assert "not installed" in told.out
+    assert "not installed: no_such_library" in told.out
     assert "the compiler says no" in told.err
 
 
@@ -151,5 +159,5 @@ def test_a_library_that_crashes_as_it_is_loaded_is_found_out(tmp_path: Path, mon
     (tmp_path / "crashing.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    monkeypatch.setattr(build, "LIBRARY", "crashing")
-    assert build.installed() == "llama-cpp-python does not load: status -4"
+    monkeypatch.setattr(build, "LIBRARIES", ("json", "crashing"))
+    assert build.trouble() == "does not load: status -4"

@@ -19,7 +19,7 @@ from voicebridge.config import ConfigError
 from voicebridge.conversation.toolspec import ToolSpec
 from voicebridge.engines import local_llm
 from voicebridge.engines.base import EngineError, LlmSession, Message
-from voicebridge.engines.llama_cpp import client
+from voicebridge.engines.llama_cpp import build, client
 from voicebridge.engines.llama_cpp.client import ENGINE, LlamaCpp
 from voicebridge.engines.telling import told
 
@@ -88,7 +88,7 @@ def said(*pieces: str) -> bytes:
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that is there; nobody loads it. Nor is the library needed at this side of the wire."""
-    monkeypatch.setattr(client, "LIBRARY", "json")
+    monkeypatch.setattr(build, "LIBRARIES", ("json",))
     file = tmp_path / "some.gguf"
     file.touch()
     return file
@@ -427,8 +427,8 @@ def test_every_option_that_is_wrong_is_named(model: Path) -> None:
 
 
 def test_a_library_that_is_not_there_is_told_with_the_cure(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "LIBRARY", "no_such_library")
-    with pytest.raises(ConfigError, match=r"not installed; run: python -m voicebridge\.engines\.llama_cpp\.build"):
+    monkeypatch.setattr(build, "LIBRARIES", ("json", "no_such_library"))
+    with pytest.raises(ConfigError, match=r"not installed: no_such_library; run: python -m .*llama_cpp\.build"):
         ENGINE.create({"model": str(model)})
 
 

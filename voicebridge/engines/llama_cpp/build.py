@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import importlib
+import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -30,11 +31,13 @@ from pathlib import Path
 from voicebridge.config import cache_dir
 
 VERSION = "0.3.36"
-LIBRARY = "llama_cpp"
+LIBRARIES = ("llama_cpp", "aiohttp", "jinja2")
+"""What the worker imports beyond what voicebridge itself needs."""
 UNUSED = ("LLAVA_BUILD", "LLAMA_CURL", *(f"LLAMA_BUILD_{part}" for part in ("TESTS", "EXAMPLES", "TOOLS", "SERVER")))
 X86 = ("x86_64", "amd64", "i686")
 EXTENSIONS = {"AVX": "avx", "AVX2": "avx2", "FMA": "fma", "F16C": "f16c", "BMI2": "bmi2"}
 """ggml's name and the kernel's (/proc/cpuinfo) of what the code may use on x86."""
+EXTRA = re.compile(r"""extra\s*==\s*["']llama["']""")
 STEP = re.compile(r"\[(\d+)/(\d+)\] ")
 TELL_EVERY_S = 15.0
 SHOWN_LINES = 40
@@ -116,25 +119,41 @@ def _run(command: Sequence[str], env: Mapping[str, str], tell: Tell) -> None:
         raise BuildFailed("\n".join((*last, f"it does not compile (status {process.returncode}), see above")))
 
 
+def companions() -> list[str]:
+    """What else the extra `llama` asks for, as pip takes it."""
+    try:
+        asked = importlib.metadata.requires("voicebridge-pbx") or []
+    except importlib.metadata.PackageNotFoundError:  # run from its sources
+        asked = []
+    own = [line.partition(";")[0].strip() for line in asked if EXTRA.search(line)]
+    return [line for line in own if not line.startswith("llama")]
+
+
 def install(wheel: Path) -> None:
     """Into this Python's environment, with what it needs. Raises BuildFailed."""
-    command = (sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", str(wheel))
+    command = (sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", str(wheel), *companions())
     if subprocess.run(command, check=False).returncode:
         raise BuildFailed(f"{wheel} cannot be installed, see above; if it is broken delete it")
 
 
-def installed() -> str:
-    """"" where the library loads, else why it does not; in a process of its own, which a bad build would crash."""
+def missing() -> list[str]:
+    """Which libraries of the worker this Python does not find."""
     importlib.invalidate_caches()
-    if importlib.util.find_spec(LIBRARY) is None:
-        return "llama-cpp-python is not installed"
-    code = f"import {LIBRARY}; {LIBRARY}.llama_backend_init()"
-    tried = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=False)
+    return [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+
+
+def trouble() -> str:
+    """"" where the libraries load, else why not; in a process of its own, which a bad build would crash."""
+    if lacking := missing():
+        return f"not installed: {', '.join(lacking)}"
+    tried = subprocess.run(
+        (sys.executable, "-c", f"import {', '.join(LIBRARIES)}"), capture_output=True, text=True, check=False
+    )
     if tried.returncode == 0:
         return ""
     why = tried.stderr.strip().splitlines()[-1:] or [f"status {tried.returncode}"]
     cure = "; sudo apt install libgomp1" if "libgomp" in why[0] else ""
-    return f"llama-cpp-python does not load: {why[0]}{cure}"
+    return f"does not load: {why[0]}{cure}"
 
 
 @contextmanager
@@ -150,20 +169,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m voicebridge.engines.llama_cpp.build", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only say whether it is installed")
     asked = parser.parse_args(arguments)
-    trouble = installed()
-    if asked.check or not trouble:
-        print(trouble or "llama-cpp-python is installed and loads")
-        return 1 if trouble else 0
+    found = trouble()
+    if asked.check or not found:
+        _tell(found or "installed, and it loads")
+        return 1 if found else 0
     folder = cache_dir() / "wheels"
     try:
         with _alone(folder):
             wheel = kept_wheel(folder, VERSION, platform.machine()) or build(folder, VERSION, _tell)
             install(wheel)
+        found = trouble()
     except BuildFailed as error:
-        print(f"llama-cpp-python: {error}", file=sys.stderr)
-        return 1
-    if trouble := installed():
-        print(trouble, file=sys.stderr)
+        found = str(error)
+    if found:
+        print(f"llama-cpp-python: {found}", file=sys.stderr)
         return 1
     _tell(f"installed from {wheel}")
     return 0

@@ -14,7 +14,6 @@ call's conversation; after a restart it is told the prompts again before anybody
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import logging
 import math
 import os
@@ -31,6 +30,7 @@ from voicebridge.conversation.toolspec import ToolSpec
 from voicebridge.engines.answer import Answer
 from voicebridge.engines.base import LlmSession, Message
 from voicebridge.engines.chat_http import HttpTrouble
+from voicebridge.engines.llama_cpp.build import missing
 from voicebridge.engines.local_llm import DEFAULT_MODEL, LocalSession, prompt_key
 from voicebridge.engines.model_host import HostedModel, ModelHost, model_path
 from voicebridge.engines.supervisor import Worker
@@ -38,7 +38,6 @@ from voicebridge.engines.supervisor import Worker
 log = logging.getLogger(__name__)
 
 WORKER = "voicebridge.engines.llama_cpp.worker"
-LIBRARY = "llama_cpp"
 WARM_S = 60.0
 WARM_DUE_S = 5.0
 """A caller is greeted before he asks anything: so long after the beginning of a call its prompt has to be there."""
@@ -95,10 +94,9 @@ class LlamaCpp(HostedModel):
 
     def __init__(self, name: str, options: Options) -> None:
         model = model_path(name, {"model": options.model}, DEFAULT_MODEL)
-        if importlib.util.find_spec(LIBRARY) is None:
-            raise ConfigError(
-                f"engine {name}: llama-cpp-python is not installed; run: python -m voicebridge.engines.llama_cpp.build"
-            )
+        if lacking := missing():
+            cure = "run: python -m voicebridge.engines.llama_cpp.build"
+            raise ConfigError(f"engine {name}: not installed: {', '.join(lacking)}; {cure}")
         served = {
             "model": str(model),
             "calls": options.calls,
