@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from rich.console import Console
 from rich.text import Text
 
-from voicebridge.cli.checks import engines, listening, machine, pbx, selfcall, watching
+from voicebridge.cli.checks import engines, listening, machine, pbx, profile, selfcall, watching
+from voicebridge.cli.checks.advice import CALLS
 from voicebridge.cli.checks.finding import Finding, Tell, timed
 from voicebridge.cli.run import config_option
 from voicebridge.config import ConfigError, Settings, load
@@ -32,14 +34,26 @@ NEEDED = frozenset({"packages", "plug-ins", "tools", "models", "engine"})
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of {check, state, found, cure, seconds}.")
 @click.option("--call/--no-call", default=True, show_default=True, help="Make a test call (some 20 s).")
-def doctor(path: Path | None, as_json: bool, call: bool) -> None:
+@click.option("--profile", "wants_profile", is_flag=True,
+              help="Instead: a short benchmark, and which models for how many calls suit this machine.")
+@click.option("--language", default="", metavar="TAG", help="With --profile: the callers' (else the default agent's).")
+@click.option("--calls", type=click.IntRange(min=1), default=CALLS, show_default=True,
+              help="With --profile: so many at once have to fit.")
+@click.option("--seconds", type=click.FloatRange(min=1), default=profile.SECONDS, show_default=True,
+              help="With --profile: how long to measure, about.")
+def doctor(
+    path: Path | None, as_json: bool, call: bool, wants_profile: bool, language: str, calls: int, seconds: float
+) -> None:
     """Check this machine: what a daemon needs, each engine with its time, and a test call.
 
     Nothing but the cache is changed. A running daemon is not disturbed: it gets one more call.
+    With --profile nothing is checked, but the embedded engines are measured: while nothing else runs, best.
 
     Exit code, for monitoring: 0 nothing failed (there may be warnings), 1 something failed, 2 the configuration cannot
     be used.
     """
+    if wants_profile:
+        _profile(path, as_json, language, calls, seconds)
     console = Console(highlight=False, soft_wrap=True, quiet=as_json)
     findings = []
     with _quiet_log(), _status(console) as tell:
@@ -51,6 +65,20 @@ def doctor(path: Path | None, as_json: bool, call: bool) -> None:
     else:
         console.print(Text(verdict(findings), "bold"))
     sys.exit(exit_code(findings))
+
+
+def _profile(path: Path | None, as_json: bool, language: str, calls: int, seconds: float) -> NoReturn:
+    try:
+        language = language or load(path).default_agent.language
+    except ConfigError as error:
+        click.echo(f"voicebridge: {error}", err=True)
+        sys.exit(BAD_CONFIG)
+    with _quiet_log(), _status(Console(stderr=True)) as tell:
+        found = profile.examine(language, calls, seconds, tell)
+    lines = [profile.as_json(*found, language)] if as_json else profile.report(*found, language)
+    for text in lines:
+        click.echo(text)
+    sys.exit(1 if all(trial.error for trial in found[1]) else 0)
 
 
 def examine(path: Path | None, *, call: bool, tell: Tell) -> Iterator[Finding]:

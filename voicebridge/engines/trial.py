@@ -55,9 +55,18 @@ class Trial:
 
 
 async def tried(
-    kind: EngineKind, engine: Any, *, seconds: float = 20.0, language: str = "en", tell: Tell = lambda text: None
+    kind: EngineKind,
+    engine: Any,
+    *,
+    seconds: float = 20.0,
+    language: str = "en",
+    at_most: int = 1000,
+    tell: Tell = lambda text: None,
 ) -> Trial:
-    """Start the engine, measure it for about `seconds`, stop it. Never raises what the engine does wrong."""
+    """Start the engine, measure it for about `seconds`, stop it. Never raises what the engine does wrong.
+
+    `at_most`: so many callers at once are tried, where more would take too long.
+    """
     made = Trial(kind, engine.name)
     began = time.monotonic()
     try:
@@ -67,7 +76,7 @@ async def tried(
         measure = MEASURES[kind](engine, language)
         tell("alone")
         made = replace(made, **await measure.alone(seconds / 5))
-        made = await _with_crowds(made, measure, seconds, tell)
+        made = await _with_crowds(made, measure, seconds, at_most, tell)
         return replace(made, **_memory(engine))
     except EngineError as error:
         return replace(made, error=str(error))
@@ -75,9 +84,10 @@ async def tried(
         await engine.stop()
 
 
-async def _with_crowds(made: Trial, measure: Measure, seconds: float, tell: Tell) -> Trial:
+async def _with_crowds(made: Trial, measure: Measure, seconds: float, at_most: int, tell: Tell) -> Trial:
     """Callers at the same time: one, then so many that there may be trouble, then up or down to where it begins."""
-    until, limit, steps = time.monotonic() + 0.8 * seconds, IN_TIME_S[made.kind], measure.steps
+    until, limit = time.monotonic() + 0.8 * seconds, IN_TIME_S[made.kind]
+    steps = [step for step in measure.steps if step <= at_most]
     crowds: dict[int, Crowd] = {}
 
     async def in_time(at_once: int) -> bool:

@@ -89,7 +89,8 @@ class Model(_Strict):
 
     `file`: its name in the model's folder; of a model that is a folder itself (Vosk), the folder's. `beside`: further
     files that belong to it (a Piper voice's `.onnx.json`). `terms`: "open" where anybody may use it for any purpose.
-    `memory_mb`: of the process that has loaded it, about. `tried`: fetched from its publisher by one of our machines.
+    `memory_mb`: of the process that has loaded it, about. `thinks`: it reasons before it answers, unless told not to,
+    and a caller would wait for that. `tried`: fetched from its publisher by one of our machines.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Model(_Strict):
     languages: tuple[str, ...] = ()
     memory_mb: int = 0
     speed: str = ""
+    thinks: bool = False
     profile: str = ""
     module: str = ""
     file: str
