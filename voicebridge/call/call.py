@@ -178,7 +178,7 @@ class Call:
         self._ledger = PlayoutLedger(rate)
         agent = self.parts.agent
         ears = self.parts.stt.session(rate=rate, language=agent.language, phrases=agent.phrases)
-        guard = EchoGuard(rate) if agent.limits.echo_guard == "auto" else None
+        guard = EchoGuard(rate) if agent.echo_guard == "auto" else None
         self._hearing = Hearing(ears, rate, guard)
         self._recorder = self._make_recorder(rate)
         self._work = Work(

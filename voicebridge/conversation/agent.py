@@ -105,7 +105,6 @@ class Limits:
     `endpoint_complete_s` when he is surely done: a whole question that a rule answers, a goodbye, all the digits). A
     caller who goes on within `go_on_s` of an answer's beginning had not finished: what he said before belongs to it.
     Where digits or letters were asked for, the endpoint is `endpoint_spelled_s`.
-    `echo_guard` "auto": once our own voice is found to come back (a speakerphone), it is nobody's; "off": never.
     A caller who waits for a human hears a line every `hold_every_s`, and is given up to the fallback after `ring_s`.
     A running tool is covered by a filler after `tool_cover_s` of silence; one that has told nothing for `tool_s` is
     given up (its runner has deadlines of its own). Keys are complete `key_gap_s` after the last and `keys_s` after the
@@ -141,7 +140,6 @@ class Limits:
     no_input_limit: int = 2
     call_s: float = 600.0
     answer_tokens: int = 60
-    echo_guard: Literal["auto", "off"] = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +153,7 @@ class AgentSpec:
     human, please", the key 0 and giving up ("" is the PBX's fallback). `fallback_form`: what is tried before a caller
     is given up to the fallback, such as taking a message. `call_facts` vary with the call; they stand behind what all
     calls share. `phrases` are all that callers say, where that is a closed list: for a recogniser that takes a grammar.
+    `echo_guard` "auto": once our own voice is found to come back (a speakerphone), it is nobody's; "off": never.
     """
 
     __pydantic_config__ = STRICT
@@ -178,6 +177,7 @@ class AgentSpec:
     fallback_form: str = ""
     call_facts: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
+    echo_guard: Literal["auto", "off"] = "auto"
     lines: Lines = field(default_factory=Lines)
     limits: Limits = field(default_factory=Limits)
 
