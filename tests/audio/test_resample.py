@@ -34,6 +34,22 @@ def test_what_the_new_rate_cannot_hold_is_gone_and_not_folded_down():
     assert level(made, 2_500, 8_000) < 0.001
 
 
+@pytest.mark.parametrize("rate", [16_000, 22_050])
+def test_a_voice_s_whole_band_reaches_the_telephone_s_and_no_more(rate: int):
+    """Every frequency of it, in one sound: flat up to 3.4 kHz, and nothing of what lay above 4.2 kHz."""
+    noise = np.random.default_rng(1).normal(0, 1, rate)
+    spectrum, hertz = np.fft.rfft(noise), np.fft.rfftfreq(rate, 1 / rate)
+
+    def level_of(low: float, high: float) -> float:
+        band = np.fft.irfft(np.where((hertz >= low) & (hertz < high), spectrum, 0), rate)
+        band *= 0.5 / np.abs(band).max()
+        made = samples(resample_segment((band * 32767).astype("<i2").tobytes(), rate, 8_000)) / 32767
+        return float(20 * np.log10(np.sqrt((made[400:-400] ** 2).mean() / (band**2).mean())))
+
+    assert all(abs(level_of(low, low + 400)) < 0.5 for low in range(200, 3_400, 400))
+    assert level_of(4_200, rate / 2) < -60
+
+
 def test_the_same_rate_and_nothing_are_given_back():
     assert resample_segment(b"\x01\x00", 8_000, 8_000) == b"\x01\x00"
     assert resample_segment(b"", 22_050, 8_000) == b""

@@ -111,6 +111,19 @@ async def test_another_voice_language_speed_or_text_is_another_file(engine, tmp_
     assert changed.missing == ["Good day."]
 
 
+async def test_another_file_behind_the_engine_s_name_is_another_voice(engine, tmp_path):
+    engine.identity = "tone amy.onnx 1000"
+    await rendered(engine, tmp_path)
+    engine.identity = "tone amy.onnx 1001"
+    other = mouth(engine, tmp_path)
+    other.load()
+    assert len(other.missing) == len(AGENT.fixed_lines())
+    engine.identity = "tone amy.onnx 1000"
+    same = mouth(engine, tmp_path)
+    same.load()
+    assert same.missing == []
+
+
 def of_greeting(folder: Path) -> Path:
     return Mouth(Engine(), AGENT, folder)._file(AGENT.greeting)
 

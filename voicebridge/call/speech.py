@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 RENDER_GIVE_UP_S = 20.0
 MAX_MOUTHS = 32
 """Languages beside the agents' own, in all."""
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
 """Part of every cache key: counts up when what is rendered changes (normalisation, trimming, marks)."""
 
 
@@ -129,8 +129,8 @@ class Mouth:
         return Rendered(text, speech.pcm, speech.rate, marks, speech.engine)
 
     def _file(self, text: str) -> Path:
-        voice = self._voice
-        key = json.dumps([CACHE_FORMAT, self._engine.name, voice.name, voice.language, voice.speed, text])
+        voice, who = self._voice, getattr(self._engine, "identity", self._engine.name)
+        key = json.dumps([CACHE_FORMAT, who, voice.name, voice.language, voice.speed, text])
         return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.wav"
 
 

@@ -182,6 +182,11 @@ class Speech:
 
 
 class TtsEngine(Protocol):
+    """It may have a string `identity`, which changes with whatever changes its sound (a voice's file, an option).
+
+    What was rendered under another is rendered again; without one that is told by `name`.
+    """
+
     name: str
 
     async def start(self) -> None: ...

@@ -21,7 +21,7 @@ SOFT_CHARS = 120
 """From here on a piece ends at a comma."""
 MAX_TOKEN = 100
 WIDE_ENDS = "。！？"
-_TOKEN = re.compile(rf"[^\s{WIDE_ENDS}]{{1,{MAX_TOKEN}}}[{WIDE_ENDS}]*|[{WIDE_ENDS}]+")
+_TOKEN = re.compile(rf"[^\s{WIDE_ENDS}]{{1,{MAX_TOKEN}}}[{WIDE_ENDS}]{{0,9}}|[{WIDE_ENDS}]{{1,9}}")
 _PAUSE = re.compile(r"[,;:–—、，；：]$")
 
 

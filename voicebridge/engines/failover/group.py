@@ -14,13 +14,14 @@ log = logging.getLogger(__name__)
 
 
 class Group(Generic[E]):
-    """`name` is the first engine's: what is kept by an engine's name (rendered lines) is kept by that."""
+    """`name` is the first engine's: what is kept by an engine's name (rendered lines) is kept by that; `identity` likewise."""
 
     kind: ClassVar[EngineKind]
 
     def __init__(self, engines: Sequence[E]) -> None:
         self.roster = Roster(self.kind, engines)
         self.name = engines[0].name
+        self.identity: str = getattr(engines[0], "identity", self.name)
 
     @property
     def engines(self) -> list[E]:
