@@ -108,6 +108,8 @@ def _agent_problems(agent: AgentSpec) -> Iterator[tuple[tuple[int | str, ...], s
     if not 0.2 <= agent.speed <= 5:
         yield ("speed",), f"speed: {agent.speed} is not between 0.2 and 5"
     for limit, value in dataclasses.asdict(agent.limits).items():
+        if isinstance(value, str):
+            continue
         if not 0 < value < 1e6 and (limit, value) != ("no_input_limit", 0):
             yield ("limits", limit), f"limits.{limit}: {value} is not above 0"
         elif limit.endswith("_s") and value < LEAST_S:
