@@ -110,3 +110,20 @@ def test_an_error_of_a_worker_outweighs_the_warnings_about_it() -> None:
         log.warning("worker llama_server: exited with status 1; starting again in 0.5 s")
         log.warning("worker espeak: killed by SIGSEGV")
     assert texts == {"llama_server": "no such model", "espeak": "killed by SIGSEGV"}
+
+
+async def test_of_several_engines_each_is_told_and_one_that_is_not_there_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "REMOTE_READY_S", 0.5)
+    text = '[engines]\ntts = ["tcp://127.0.0.1:1", "espeak"]\nstt = "tcp://127.0.0.1:1"\nllm = ""\nembed = ""\n'
+    found = await engines.check(settings(tmp_path, text), set(), lambda text: None)
+    assert [(finding.check, finding.state) for finding in found] == [
+        ("engine stt", "fail"), ("engine tts", "warn"), ("engine tts", "ok")
+    ]  # fmt: skip
+    stt, missing, there = found
+    assert stt.cure == "start it there, or correct [engines] stt"
+    assert missing.found == (
+        "tcp://127.0.0.1:1 is not there: nothing answers at tcp://127.0.0.1:1; espeak serves instead"
+    )
+    assert there.found.startswith("espeak ready after")

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -54,6 +54,7 @@ async def check(settings: Settings, without: set[str], tell: Tell) -> list[Findi
     """One finding an engine, those of the kinds `without` (a model) not started. None is left running."""
     made: list[tuple[str, Any]] = []
     findings: list[Finding] = []
+    asked: list[tuple[str, Finding]] = []
     for choice in (choice for choices in engines_in_use(settings).values() for choice in choices):
         kind, name = choice.kind, choice.name
         if kind in without and choice in embedded(settings, kind):
@@ -75,10 +76,22 @@ async def check(settings: Settings, without: set[str], tell: Tell) -> list[Findi
             ready = await asyncio.gather(*(_ready_after(engine, began) for _, engine in made))
             for (kind, engine), seconds in zip(made, ready, strict=True):
                 tell(f"asking {engine.name}")
-                findings.append(await _judge(settings, kind, engine, seconds, warnings))
+                asked.append((engine.name, await _judge(settings, kind, engine, seconds, warnings)))
     finally:
         await asyncio.gather(*(engine.stop() for _, engine in made), return_exceptions=True)
+    findings += _with_spares(asked)
     return sorted(findings, key=lambda finding: list(_REQUESTS).index(finding.check.split()[1]))
+
+
+def _with_spares(asked: list[tuple[str, Finding]]) -> list[Finding]:
+    """Where one of a kind serves, it is a warning that another does not: calls go on without that."""
+    serves = {finding.check: name for name, finding in reversed(asked) if finding.state != "fail"}
+    return [
+        replace(finding, state="warn", found=f"{finding.found}; {serves[finding.check]} serves instead")
+        if finding.state == "fail" and finding.check in serves
+        else finding
+        for _, finding in asked
+    ]
 
 
 async def _ready_after(engine: Any, began: float) -> float | None:

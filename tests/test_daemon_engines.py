@@ -1,0 +1,99 @@
+"""Of the settings' engines those that the agents need are made, a list as one, and a start waits for the first."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.engines.failover.servers import Server, serving
+from voicebridge import daemon
+from voicebridge.config import ConfigError, Settings, load
+from voicebridge.daemon import Engines, engines_in_use, make_engine
+from voicebridge.engines.failover import members
+from voicebridge.engines.failover.stt import SttFailover
+
+
+def settings(folder: Path, text: str) -> Settings:
+    file = folder / "voicebridge.toml"
+    file.write_text(text, encoding="utf-8")
+    return load(file)
+
+
+def with_servers(folder: Path, first: Server, second: Server, tts: Server) -> Settings:
+    return settings(
+        folder,
+        f'[engines]\nstt = ["first", "unix://{second.path}"]\ntts = "unix://{tts.path}"\nllm = ""\nembed = ""\n'
+        f'[engines.options.first]\nengine = "wyoming"\nuri = "unix://{first.path}"\n',
+    )
+
+
+async def test_a_list_is_one_engine_and_its_members_have_their_own_names(tmp_path: Path) -> None:
+    a, b, c = (Server(name, tmp_path) for name in "abc")
+    made = Engines(with_servers(tmp_path, a, b, c))
+    assert isinstance(made.stt, SttFailover)
+    assert [engine.name for engine in members(made.stt)] == ["first", f"unix://{b.path}"]
+    assert members(made.tts) == [made.tts] and made.tts.name == f"unix://{c.path}"
+    assert made.states() == {"stt first": False, f"stt unix://{b.path}": False, f"tts unix://{c.path}": False}
+    assert made.llm is None and made.embed is None
+
+
+async def test_a_start_waits_for_the_first_and_after_a_while_does_with_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path, a="well", b="well", c="well") as (a, b, c):
+        await a.die()
+        made = Engines(with_servers(tmp_path, a, b, c))
+        await made.start()
+        try:
+            monkeypatch.setattr(daemon, "SPARE_S", 60.0)
+            assert not await made.wait_ready(timeout_s=1.0)
+            assert made.states()[f"stt unix://{b.path}"]
+            monkeypatch.setattr(daemon, "SPARE_S", 0.1)
+            assert await made.wait_ready(timeout_s=5.0)
+            assert not made.states()["stt first"]
+            monkeypatch.setattr(daemon, "SPARE_S", 60.0)
+            await a.start()
+            began = time.monotonic()
+            assert await made.wait_ready(timeout_s=20.0)
+            assert made.states()["stt first"] and time.monotonic() - began < 20
+        finally:
+            await made.stop()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "why"),
+    [
+        ('[engines]\nstt = "wyoming"\n', "2: engines.stt", "uri is missing"),
+        (
+            '[engines]\nstt = "spare"\n[engines.options.spare]\nengine = "wyoming"\nuri = "ftp://a"\n',
+            "3: engines.options.spare",
+            "neither unix:///PATH nor tcp://HOST:PORT",
+        ),
+        (
+            '[engines]\nllm = "spare"\n[engines.options.spare]\nengine = "openai"\nmodel = "m"\n',
+            "3: engines.options.spare",
+            "urls",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_engine_is_told_with_its_place(tmp_path: Path, text: str, place: str, why: str) -> None:
+    given = settings(tmp_path, text)
+    kind = "llm" if "llm" in text else "stt"
+    with pytest.raises(ConfigError) as caught:
+        make_engine(given, engines_in_use(given)[kind][0])
+    assert str(caught.value).startswith(f"{tmp_path / 'voicebridge.toml'}:{place}: ")
+    assert why in str(caught.value)
+
+
+def test_without_deadlines_engines_that_schedule_by_them_are_told(tmp_path: Path) -> None:
+    model = tmp_path / "m.gguf"
+    model.write_bytes(b"GGUF")
+    text = f'[engines]\ndeadlines = false\n[engines.options.llama_server]\nmodel = "{model}"\n'
+    off = settings(tmp_path, text)
+    on = settings(tmp_path, text.replace("false", "true"))
+    heeded = [make_engine(given, engines_in_use(given)["llm"][0]).gate.heeded(5.0) for given in (on, off)]
+    assert heeded == [5.0, 0.0]
