@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -107,6 +108,16 @@ def test_language_models_reach_from_a_tenth_of_a_billion_to_eight():
 def test_the_embedded_profile_has_a_model_for_every_job_that_needs_one():
     assert {model.kind for model in chosen([])} == {"llm", "embed", "stt", "vad"}
     assert all(model.tried and model.sha256 and model.terms == "open" for model in chosen([]))
+
+
+@pytest.mark.parametrize(
+    ("module", "constant", "kind"),
+    [("vosk", "DEFAULT_MODEL", "stt"), ("piper", "DEFAULT_VOICE", "tts"), ("embedder", "DEFAULT_MODEL", "embed")],
+)
+def test_what_an_engine_uses_by_itself_is_in_the_catalogue_and_free_for_all(module, constant, kind):
+    engine = importlib.import_module(f"voicebridge.engines.{module}")
+    model = named(getattr(engine, constant))
+    assert (model.kind, model.terms) == (kind, "open")
 
 
 def test_a_voice_is_its_settings_too_and_a_recogniser_is_a_folder():

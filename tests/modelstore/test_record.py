@@ -187,6 +187,12 @@ def test_a_mirror_may_hold_what_is_finished(site, voice, tmp_path):
     fetch(voice, tmp_path / "here", mirror=mirror.as_uri())
     assert record.read(voice, tmp_path / "here").pinned == ("v.onnx",)
     assert [path for path, _ in site.asked] == ["/vosk-model.zip"]
+    (tmp_path / "here/models/v/v.onnx").write_bytes(b"rotten")
+    (mirror / "v.onnx").write_bytes(ONNX + b"more")
+    with pytest.raises(FetchError, match="is not what was pinned"):
+        fetch(voice, tmp_path / "here", mirror=str(mirror))
+    (mirror / "v.onnx").write_bytes(ONNX)
+    assert fetch(voice, tmp_path / "here", mirror=str(mirror)).read_bytes() == ONNX
     (mirror / "vosk-model/link").symlink_to("/etc/passwd")
     with pytest.raises(FetchError, match="holds symbolic links"):
         fetch(model, tmp_path / "third", mirror=str(mirror))

@@ -156,6 +156,9 @@ class _Fetching:
         with tempfile.TemporaryDirectory(dir=self.home, prefix=".unpack-") as scratch:
             for name in names:
                 _copy(folder / name, Path(scratch) / name)
+            if self.known.pinned and self.known.files != record.files_of(self.model, Path(scratch)):
+                told = f"{self.model.name} in {folder} is not what was pinned when it was first fetched; to take it all"
+                raise FetchError(f"{told} the same: voicebridge models rm {self.model.name}, then fetch")
             try:
                 self._place(Path(scratch), self.known.downloads, [] if self.model.sha256 else [self.model.file])
             except structure.NoModel as error:
