@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+import uvloop
 from wyoming.event import Event, async_read_event, async_write_event
 
 from voicebridge.engines import local, wyoming_link
@@ -145,6 +146,46 @@ async def test_an_ipv6_address() -> None:
             assert (await hear(uri))[0].text == "six"
     except OSError:
         pytest.skip("this machine has no IPv6")
+
+
+async def test_of_a_name_with_two_addresses_the_one_that_answers_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    with black_hole() as nowhere, socket.create_server(("127.0.0.2", nowhere.getsockname()[1])):
+        port = nowhere.getsockname()[1]
+
+        async def both(*_: Any, **__: Any) -> list[Any]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.1", "127.0.0.2")]
+
+        with monkeypatch.context() as patched:
+            patched.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
+            connecting = wyoming_link._connected("both.invalid", port, 0.4)
+            patched.setattr(asyncio, "open_connection", _by_socket)
+            reader, writer = await connecting
+        assert writer.get_extra_info("peername")[0] == "127.0.0.2"
+        writer.close()
+
+
+async def _by_socket(host: str, port: int) -> Any:
+    """asyncio.open_connection without its name look-up, which the test has replaced."""
+    made = socket.socket()
+    made.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(made, (host, port))
+    reader = asyncio.StreamReader()
+    transport, protocol = await asyncio.get_running_loop().create_connection(
+        lambda: asyncio.StreamReaderProtocol(reader), sock=made
+    )
+    return reader, asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
+
+
+def test_the_daemon_s_own_event_loop_connects_too() -> None:
+    async def once() -> str:
+        async with server(when("audio-stop", Event("transcript", {"text": "yes"}))) as uri:
+            engine = STT.create({"uri": uri.replace("127.0.0.1", "localhost")})
+            await engine.start()
+            heard = (await hear(uri))[0].text
+            await engine.stop()
+            return heard
+
+    assert uvloop.run(once()) == "yes"
 
 
 async def test_a_name_that_nobody_knows_is_named() -> None:

@@ -30,8 +30,6 @@ CONNECT_LEAST_S = 0.5
 is sooner than the kernel's second (1 s)."""
 LOST_S = 2
 """A machine that has acknowledged nothing for so long is gone, however long its engine may compute."""
-FAMILIES_S = 0.2
-"""A name with IPv6 and IPv4 addresses: so long the first of them is tried alone (RFC 8305)."""
 DESCRIBE_TIMEOUT_S = 2.0
 MAX_EVENTS = 10_000
 ALSO_ENDS = {"transcript": ("transcript-start", "transcript-stop"), "audio-stop": ("audio-start", "synthesize-stopped")}
@@ -64,9 +62,25 @@ class Address:
         async with asyncio.timeout(within_s):
             if parts.scheme == "unix":
                 return await asyncio.open_unix_connection(parts.path)
-            made = await asyncio.open_connection(parts.hostname, parts.port, happy_eyeballs_delay=FAMILIES_S)
+            made = await _connected(parts.hostname or "", parts.port or 0, within_s)
         _notice_loss(made[1].get_extra_info("socket"))
         return made
+
+
+async def _connected(host: str, port: int, within_s: float) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """To the first of the host's addresses that answers; each has its share of the time, as IPv6 may lead nowhere."""
+    known = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    hosts = list(dict.fromkeys(str(address[0]) for *_, address in known))
+    if len(hosts) == 1:
+        return await asyncio.open_connection(host, port)
+    trouble: OSError = ConnectionError("no address answers")
+    for one in hosts:
+        try:
+            async with asyncio.timeout(within_s / len(hosts)):
+                return await asyncio.open_connection(one, port)
+        except OSError as error:  # TimeoutError is one
+            trouble = error
+    raise trouble
 
 
 def _notice_loss(connection: socket.socket) -> None:
