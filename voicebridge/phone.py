@@ -195,11 +195,16 @@ class Phone:
             if self._outbox:
                 self._sent_at.append(now)
                 del self._outbox[: self._frame]
+            frame = self._microphone(frame)
             if self._client is not None:
                 self._client.send_audio(frame)
             self._place(self._heard.caller, frame, now)
             due += FRAME_S
             await asyncio.sleep(max(0.0, due - loop.time()))
+
+    def _microphone(self, frame: bytes) -> bytes:
+        """What is sent for a frame of the caller's. A speakerphone adds what its loudspeaker says."""
+        return frame
 
     def _on_audio(self, pcm: bytes, rate: int) -> None:
         now = self._now()
