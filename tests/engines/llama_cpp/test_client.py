@@ -349,7 +349,8 @@ async def test_a_new_life_of_the_worker_is_told_every_prompt_again(engine: Llama
     engine.host.worker._set("pausing")
     engine.host.worker._set("ready")
     await until(lambda: len(wire.bodies(RELEASE)) == 2)
-    assert [body["voicebridge"]["agent"] for body in wire.bodies()] == ["bakery", "garage"]
+    assert [body["voicebridge"]["agent"] for body in wire.bodies()] == ["garage", "bakery"]
+    assert min(body["voicebridge"]["deadline"] for body in wire.bodies()) > time.monotonic() + client.WARM_DUE_S
     assert {body["max_tokens"] for body in wire.bodies()} == {0}
     fresh = {body["voicebridge"]["call"] for body in wire.bodies()}
     assert len(fresh) == 2

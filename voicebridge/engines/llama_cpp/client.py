@@ -41,6 +41,8 @@ WORKER = "voicebridge.engines.llama_cpp.worker"
 WARM_S = 60.0
 WARM_DUE_S = 5.0
 """A caller is greeted before he asks anything: so long after the beginning of a call its prompt has to be there."""
+AGENTS = 8
+"""So many agents' prompts are kept computed."""
 PREFILL_S = 10.0
 RELEASE_S = 1.0
 DEFER_AGAIN_S = 0.05
@@ -101,6 +103,7 @@ class LlamaCpp(HostedModel):
             "model": str(model),
             "calls": options.calls,
             "context": options.context,
+            "agents": AGENTS,
             "threads": options.thread_count,
             "temperature": options.temperature,
             "deadlines": options.deadlines,
@@ -123,12 +126,16 @@ class LlamaCpp(HostedModel):
 
     async def warm(self, key: str, prompt: tuple[Message, ...], call: str) -> None:
         """Have `prompt` computed, once for all calls; and again whenever the worker has been restarted. Best effort."""
-        self._prompts[key] = prompt
+        self._prompts.pop(key, None)
+        self._prompts[key] = prompt  # the last is the one used last
+        await self._compute(key, prompt, call, WARM_DUE_S)
+
+    async def _compute(self, key: str, prompt: tuple[Message, ...], call: str, due_s: float) -> None:
         await self.host.worker.wait_ready(WARM_S)
         async with self._warming.setdefault(key, asyncio.Lock()):
             try:
                 async with asyncio.timeout(WARM_S):
-                    place = self.place(call, key, prompt, time.monotonic() + WARM_DUE_S)
+                    place = self.place(call, key, prompt, time.monotonic() + due_s)
                     await self.host.http.compute(prompt, **place)
             except (HttpTrouble, TimeoutError) as error:
                 log.warning("llm %s: the prompt of agent %s is not warm: %s", self.name, key, error)
@@ -163,9 +170,10 @@ class LlamaCpp(HostedModel):
             self._again = asyncio.get_running_loop().create_task(self._warm_again(), name=f"{self.name} warms again")
 
     async def _warm_again(self) -> None:
-        for key, prompt in list(self._prompts.items()):
+        """The one used last first. Nobody waits for it: whoever does has it computed by his own request."""
+        for key, prompt in list(reversed(self._prompts.items()))[:AGENTS]:
             call = f"warm {uuid.uuid4().hex}"
-            await self.warm(key, prompt, call)
+            await self._compute(key, prompt, call, WARM_S)
             await self.release(call)
 
 
