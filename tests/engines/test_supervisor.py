@@ -165,7 +165,7 @@ async def test_program_that_does_not_exist(tmp_path: Path, caplog: pytest.LogCap
     async with running(spec_for(tmp_path / "x.sock", argv=["/nonexistent/engine"])) as worker:
         await until(lambda: worker.restarts >= 1)
         assert not worker.ready
-        assert worker.last_error == "exited with status 127"
+        assert worker.last_error.startswith("exited with status 127: cannot run /nonexistent/engine")
         await until(lambda: "cannot run /nonexistent/engine" in caplog.text)
 
 

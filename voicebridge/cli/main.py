@@ -11,6 +11,7 @@ import click
 from voicebridge.cli.call import call, demo
 from voicebridge.cli.dialplan import dialplan
 from voicebridge.cli.doctor import doctor
+from voicebridge.cli.engines import engines
 from voicebridge.cli.models import models
 from voicebridge.cli.plugins import plugins
 from voicebridge.cli.replay import replay
@@ -46,5 +47,5 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "voicebridge", "_VOICEBRIDGE_COMPLETE").source())
 
 
-for command in (run, call, demo, dialplan, doctor, models, plugins, replay, test):
+for command in (run, call, demo, dialplan, doctor, engines, models, plugins, replay, test):
     main.add_command(command)

@@ -29,6 +29,7 @@ HEALTHY_S = 60.0
 START_POLL_S = 0.03
 TERM_GRACE_S = 2.0
 MAX_LINE = 400
+LAST_WORDS_S = 0.2
 LAUNCHER = Path(__file__).with_name("launch.py")
 
 # What a worker inherits of our environment, by prefix. It parses what strangers say, so it gets no passwords.
@@ -69,6 +70,7 @@ class Worker:
         self.pid: int | None = None
         self.restarts = 0
         self.last_error = ""
+        self._last_line = ""
         self.on_change: list[Callable[[Worker], None]] = []
         self._ready = asyncio.Event()
         self._failures = 0  # in a row; picks the pause before the next start
@@ -119,6 +121,8 @@ class Worker:
                 self.last_error = await self._life()
             except OSError as error:
                 self.last_error = f"cannot be started: {error.strerror}"
+            if not self.ready and self._last_line:  # it never served: what it said last is why
+                self.last_error += f": {self._last_line}"
             pause = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
             self._failures += 1
             log.warning("worker %s: %s; starting again in %.1f s", self.spec.name, self.last_error, pause)
@@ -158,6 +162,7 @@ class Worker:
             _signal_group(process.pid, signal.SIGKILL)  # the rest of its group too, if it had children
             await asyncio.wait({exited})
             self.pid = None
+            await asyncio.wait({output}, timeout=LAST_WORDS_S)  # why it ended stands there
             output.cancel()
             if self.spec.socket is not None:
                 self.spec.socket.unlink(missing_ok=True)
@@ -201,7 +206,7 @@ class Worker:
 
     async def _log_output(self, stream: asyncio.StreamReader) -> None:
         """The process's lines into our log, at the level a line begins with; others are debug."""
-        pending = b""
+        pending, self._last_line = b"", ""
         while chunk := await stream.read(4096):
             *lines, pending = (pending + chunk).split(b"\n")
             for line in lines:
@@ -214,7 +219,7 @@ class Worker:
         word, _, rest = text.partition(" ")
         level = logging.getLevelNamesMapping().get(word)
         if text:
-            shown = text if level is None else rest
+            self._last_line = shown = text if level is None else rest
             log.log(level or logging.DEBUG, "worker %s: %s", self.spec.name, shown)
 
 

@@ -86,7 +86,7 @@ def test_an_unknown_engine_is_answered_with_those_there_are(tmp_path: Path) -> N
     (finding,) = machine.engine_plugins(settings(tmp_path, '[engines]\ntts = "parrot"\n'))
     assert finding.state == "fail"
     assert "parrot" in finding.found
-    assert finding.cure == '[engines] tts = "espeak" or "wyoming"'
+    assert finding.cure == '[engines] tts = "espeak" or "piper" or "wyoming"'
 
 
 def test_tools_that_do_not_fit_are_told_before_a_call_is_tried(tmp_path: Path) -> None:
