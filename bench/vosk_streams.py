@@ -170,7 +170,7 @@ async def run(
     model: Path, streams: int, seconds: float, *, find: bool, kind: SlotKind | None, tell: Console
 ) -> list[Result]:
     spoken = await speech()
-    engine = ENGINE.create({"model": str(model), "language": "en"})
+    engine = ENGINE.create({"model": str(model), "language": "en", "nice": 0})
     await engine.start()
     results: list[Result] = []
     try:

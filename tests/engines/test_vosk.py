@@ -18,6 +18,9 @@ from wyoming.asr import Transcribe
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.event import Event, async_read_event, async_write_event
 
+from voicebridge.audio.pcm import silence
+from voicebridge.call.hearing import Hearing
+from voicebridge.conversation.events import SpeechStopped
 from voicebridge.conversation.form import Slot
 from voicebridge.engines import espeak
 from voicebridge.engines.base import EngineError, SttSession, Transcript, Voice
@@ -296,3 +299,23 @@ async def test_garbage_harms_nobody(vosk: WyomingStt, session: SttSession, spoke
     session.feed(odd[1001:])
     assert (await session.transcribe(**soon(30))).text == BOOK
     assert pid_of(vosk) == first
+
+
+async def test_as_calls_hear_him_pauses_and_ends_too_early_lose_no_word(vosk: WyomingStt, spoken: Speech) -> None:
+    """The voice detector decides what is fed, and after every voice the end is asked for, as a call does."""
+    session = vosk.session(rate=8000, language="en")
+    hearing, stream, ask_at, texts = Hearing(session, 8000), silence(0.5, 8000), [], []
+    for part in (BOOK, MORNING, "four four seven"):
+        stream += spoken(part) + silence(0.35, 8000)
+    for at in range(0, len(stream), BLOCK):
+        for event in hearing.hear(stream[at : at + BLOCK]):
+            if isinstance(event, SpeechStopped):
+                ask_at.append(at + 3 * BLOCK)
+            elif not texts and not ask_at:
+                hearing.begin(1)
+        if at in ask_at:
+            texts.append((await hearing.transcribe(**soon(30))).text)
+        await asyncio.sleep(0.001)
+    assert texts[-1] == f"{BOOK} {MORNING} four four seven"
+    assert len(texts) >= 3
+    await hearing.close()

@@ -53,7 +53,10 @@ class LocalHost:
 
     voices: frozenset[str] = frozenset()
 
-    def __init__(self, name: str, engine: str, options: Mapping[str, Any], *, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, engine: str, options: Mapping[str, Any], *, env: Mapping[str, str],
+        start_timeout_s: float = START_TIMEOUT_S,
+    ) -> None:  # fmt: skip
         passed = {key: value for key, value in options.items() if key not in ("nice", "run_dir")}
         self._own_folder: tempfile.TemporaryDirectory[str] | None = None
         if "run_dir" in options:
@@ -74,7 +77,7 @@ class LocalHost:
                 socket=socket,
                 nice=int(options.get("nice", WORKER_NICE)),
                 env={"PYTHONPATH": str(Path(__file__).parents[2]), **env},
-                start_timeout_s=START_TIMEOUT_S,
+                start_timeout_s=start_timeout_s,
             )
         )
 

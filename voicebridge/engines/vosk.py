@@ -34,6 +34,8 @@ from voicebridge.modelstore.resolve import resolve
 
 DEFAULT_MODEL = "vosk-small-en"
 LANGUAGE_IN_NAME = re.compile(r"vosk(?:-model)?(?:-small|-large|-tiny|-big)?-([a-z]{2,3})(?![a-z])")
+START_TIMEOUT_S = 180.0
+"""A large model has 2 GB to be read from a disk."""
 FST_MAGIC = struct.pack("<i", 2125659606)
 
 
@@ -81,7 +83,7 @@ class VoskPlugin:
         }  # fmt: skip
         if asked.run_dir:
             passed["run_dir"] = asked.run_dir
-        host = LocalHost(self.name, f"{__name__}:ENGINE", passed, env={})
+        host = LocalHost(self.name, f"{__name__}:ENGINE", passed, env={}, start_timeout_s=START_TIMEOUT_S)
         return WyomingStt(self.name, host, streaming=True)
 
     def worker(self, options: Mapping[str, Any]) -> VoskWorker:
