@@ -28,6 +28,8 @@ class EmbedderPlugin:
 
     name = "minilm"
     kind: Literal["embed"] = "embed"
+    requires = ("xllamacpp",)
+    extra = "embedded"
 
     def create(self, options: Mapping[str, Any]) -> LlamaEmbedder:
         return LlamaEmbedder(self.name, options)

@@ -41,6 +41,8 @@ class EspeakPlugin:
 
     name = "espeak"
     kind: Literal["tts"] = "tts"
+    requires = ("espeakng_loader",)
+    extra = "embedded"
 
     def create(self, options: Mapping[str, Any]) -> WyomingTts:
         made = self.worker(options)

@@ -48,6 +48,8 @@ class LlamaServerPlugin:
     takes_deadlines = True
     name = "llama_server"
     kind: Literal["llm"] = "llm"
+    requires = ("xllamacpp",)
+    extra = "embedded"
 
     def create(self, options: Mapping[str, Any]) -> LlamaServer:
         return LlamaServer(self.name, options)

@@ -55,6 +55,8 @@ class MoonshinePlugin:
 
     name = "moonshine"
     kind: Literal["stt"] = "stt"
+    requires = ("moonshine_voice",)
+    extra = "embedded"
 
     def create(self, options: Mapping[str, Any]) -> WyomingStt:
         env = {"MOONSHINE_ORT_SINGLE_THREAD": "1"}

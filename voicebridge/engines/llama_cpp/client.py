@@ -76,6 +76,8 @@ class LlamaCppPlugin:
     takes_deadlines = True
     name = "llama_cpp"
     kind: Literal["llm"] = "llm"
+    requires = ("llama_cpp",)
+    extra = "llama"
 
     def create(self, options: Mapping[str, Any]) -> LlamaCpp:
         """Raises ConfigError: an option, the model's file, or a library that is not installed."""
