@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from voicebridge.conversation.commands import ChatMessage
 from voicebridge.conversation.toolspec import ToolCall, ToolSpec
 from voicebridge.engines.openai_chat import ENGINE, OpenAiChat, OpenAiSession
+from voicebridge.engines.openai_servers import Server
 
 ASKED = [ChatMessage("system", "Be brief."), ChatMessage("user", "What time is it?")]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
@@ -95,16 +96,19 @@ class Fake:
 
 
 @contextlib.asynccontextmanager
-async def serving(*fakes: Fake, **options: Any) -> AsyncIterator[OpenAiChat]:
+async def serving(
+    *fakes: Fake, more_urls: Sequence[str] = (), limit_s: float = 30.0, **options: Any
+) -> AsyncIterator[OpenAiChat]:
     """An engine (not started: nothing is probed) before these servers."""
     servers = []
     for fake in fakes:
         server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
         fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         servers.append(server)
-    engine = ENGINE.create({"urls": [fake.url + "/v1" for fake in fakes], **{"model": "m", **options}})
+    urls = [*(fake.url + "/v1" for fake in fakes), *more_urls]
+    engine = ENGINE.create({"urls": urls, **{"model": "m", **options}})
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(limit_s):
             yield engine
     finally:
         await engine.stop()
@@ -120,7 +124,7 @@ async def ask(
     *,
     seconds: float = 5.0,
     due_s: float = 0.0,
-    first: Fake | None = None,
+    first: Fake | Server | None = None,
     session: OpenAiSession | None = None,
     got: list[str | ToolCall] | None = None,
 ) -> list[str | ToolCall]:
