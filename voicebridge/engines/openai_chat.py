@@ -53,6 +53,7 @@ GO_ON = "Go on exactly behind your last words. Repeat nothing."
 class OpenAiPlugin:
     """Options: see openai_options.Options."""
 
+    takes_deadlines = True
     name = "openai"
     kind: Literal["llm"] = "llm"
 
@@ -68,7 +69,7 @@ class OpenAiChat:
         self.name = name
         self.options = options
         self.context_tokens = options.context
-        self.pool = Servers(name, options.urls, key, parallel=options.parallel)
+        self.pool = Servers(name, options.urls, key, parallel=options.parallel, deadlines=options.deadlines)
         self.servers = self.pool.all
 
     @property

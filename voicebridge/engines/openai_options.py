@@ -20,8 +20,8 @@ class Options(BaseModel):
     before they are needed: for servers of your own, as providers charge for it. `first_output_s`: so long after the
     caller would hear silence a server without words or a call is left for the next; after the part `hedge` of that
     time the next one is asked as well, 1 for never. `parallel`: so many requests at once a server, those that are
-    needed first before others; 0 for no limit of ours. `extra` is added to every request, `max_tokens_name` is what
-    the server calls that limit.
+    needed first before others (with `deadlines` off in the order of their coming); 0 for no limit of ours. `extra` is
+    added to every request, `max_tokens_name` is what the server calls that limit.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +35,7 @@ class Options(BaseModel):
     first_output_s: float = Field(default=2.0, gt=0)
     hedge: float = Field(default=0.5, gt=0, le=1)
     parallel: int = Field(default=0, ge=0)
+    deadlines: bool = True
     prefill: bool = False
     continues: Literal["ask", "prefix", "vllm"] = "ask"
     max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"

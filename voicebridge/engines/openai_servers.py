@@ -104,11 +104,12 @@ def _first_name(told: Any) -> str:
 class Servers:
     """All of them, watched. `name` is the engine's, for the log."""
 
-    def __init__(self, name: str, urls: Sequence[str], key: str, *, parallel: int) -> None:
+    def __init__(self, name: str, urls: Sequence[str], key: str, *, parallel: int, deadlines: bool = True) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else None
         self.name = name
         self.all = tuple(
-            Server(url, ChatHttp(_where(url), headers), Gate(parallel) if parallel else None) for url in urls
+            Server(url, ChatHttp(_where(url), headers), Gate(parallel, deadlines=deadlines) if parallel else None)
+            for url in urls
         )
         self._watch: asyncio.Task[None] | None = None
 
