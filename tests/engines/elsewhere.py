@@ -14,8 +14,6 @@ import pytest
 
 from tests.pbx.process import end, tied
 
-SERVE = "from voicebridge.cli.serve_engine import serve; serve()"
-
 
 class Elsewhere:
     """`here` and `there` are the two ends' addresses. Names and addresses are of this process alone."""
@@ -39,7 +37,7 @@ class Elsewhere:
 
     def serve(self, config: Path, name: str, port: int, *more: str, env: Mapping[str, str] | None = None) -> None:
         """`voicebridge engines serve NAME` over there, for us alone."""
-        command = [sys.executable, "-c", SERVE, name, "--config", str(config)]
+        command = [sys.executable, "-m", "voicebridge", "engines", "serve", name, "--config", str(config)]
         command += ["--listen", f"{self.there}:{port}", "--allow", self.here, *more]
         command = tied(["ip", "netns", "exec", self.space, *command])
         self._running.append(subprocess.Popen(command, env={**os.environ, **(env or {})}, stdout=subprocess.DEVNULL))

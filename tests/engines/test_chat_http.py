@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -284,3 +286,33 @@ async def test_every_request_has_its_own_connection(tmp_path: Path) -> None:
         for _ in range(3):
             assert await http.post("/x", {}) == {}
         assert len(server.writers) == 3
+
+
+# ---- what a full server says, and what is no stream
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("7", 7.0), ("0", 0.0), ("", None), ("soon", None), ("-3", None), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0)],
+)
+async def test_when_to_come_again(tmp_path: Path, said: str, seconds: float | None) -> None:
+    head = f"HTTP/1.1 429 Too Many Requests\r\nRetry-After: {said}\r\nContent-Length: 0\r\n\r\n".encode()
+    async with serving(tmp_path / "s", saying(head)) as (_, http):
+        with pytest.raises(HttpTrouble) as raised:
+            await http.post("/v1/x", {})
+    assert (raised.value.status, raised.value.retry_after_s) == (429, seconds)
+
+
+async def test_a_date_to_come_again_is_counted_from_now(tmp_path: Path) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    head = f"HTTP/1.1 503 No\r\nRetry-After: {later}\r\nContent-Length: 0\r\n\r\n".encode()
+    async with serving(tmp_path / "s", saying(head)) as (_, http):
+        with pytest.raises(HttpTrouble) as raised:
+            await http.post("/v1/x", {})
+    assert raised.value.retry_after_s == pytest.approx(60, abs=20)
+
+
+async def test_an_answer_that_is_no_json_has_a_status_only(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s", saying(plain("200 OK", b"<html>"))) as (_, http):
+        assert await http.get("/v1/models") == (200, None)
+    assert await ChatHttp(tmp_path / "nobody").get("/v1/models") == (0, None)

@@ -14,7 +14,7 @@ import pytest
 import uvloop
 from wyoming.event import Event, async_read_event, async_write_event
 
-from voicebridge.engines import local, wyoming_link
+from voicebridge.engines import liveness, local, wyoming_link
 from voicebridge.engines.base import EngineError, Speech, Transcript, Voice
 from voicebridge.engines.wyoming_link import Address, describe
 from voicebridge.engines.wyoming_stt import ENGINE as STT
@@ -224,7 +224,7 @@ async def test_a_connection_whose_other_end_is_gone_is_noticed() -> None:
         reader, writer = await Address(uri).connect(1.0)
         seen.append(writer.get_extra_info("socket"))
         assert seen[0].getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-        assert seen[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == wyoming_link.LOST_S * 1000
+        assert seen[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == liveness.LOST_S * 1000
         writer.close()
 
 

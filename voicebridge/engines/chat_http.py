@@ -19,6 +19,7 @@ import httpx
 
 from voicebridge.conversation.commands import ChatMessage
 from voicebridge.engines.guard import harmless
+from voicebridge.engines.liveness import OPTIONS
 
 KEPT_S = 20.0
 """Shorter than the servers and proxies in use keep an idle connection, most of which do so for a minute."""
@@ -52,8 +53,12 @@ class ChatHttp:
         limits = httpx.Limits(
             max_connections=None, max_keepalive_connections=None if kept else 0, keepalive_expiry=KEPT_S
         )
+        if isinstance(server, Path):
+            transport = httpx.AsyncHTTPTransport(uds=str(server), limits=limits)
+        else:
+            transport = httpx.AsyncHTTPTransport(socket_options=OPTIONS, limits=limits)
         self._client = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=str(server) if isinstance(server, Path) else None, limits=limits),
+            transport=transport,
             base_url="http://llama" if isinstance(server, Path) else server,
             timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
             headers=headers,

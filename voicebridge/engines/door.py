@@ -18,6 +18,8 @@ from pathlib import Path
 
 import h11
 
+from voicebridge.engines.liveness import notice_loss
+
 log = logging.getLogger(__name__)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -64,6 +66,7 @@ class Door:
             log.warning("peer=%s refused: not in the allow-list, or too many connections", peer)
             writer.transport.abort()
             return
+        notice_loss(writer.get_extra_info("socket"))
         visit = asyncio.get_running_loop().create_task(self._visit(reader, writer))
         self._visits.add(visit)
         visit.add_done_callback(self._visits.discard)

@@ -12,6 +12,11 @@ address, so that those of a lost server spread over all others. One that gives n
 raced by the next, and the call goes with the one that speaks first. One that fails is left for the next at once,
 behind the words that have come, and avoided until it answers again; one that is full (429, 503) is not asked before
 the time that it names. `https://` and a key protect what goes over a network that others use.
+
+How servers differ is told by options. llama-server: `continues = "prefix"`, `prefill = true`. vLLM: `continues =
+"vllm"`, `prefill = true`. Ollama: its context length is set over there (num_ctx), `context` here must not exceed it.
+A model that thinks first has to be kept from it by `extra`, or callers wait: e.g. for Qwen 3 on vLLM and llama-server
+`extra = { chat_template_kwargs = { enable_thinking = false } }`.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from urllib.parse import urlparse
 from wyoming.event import Event, async_read_event, async_write_event
 
 from voicebridge.engines.base import EngineError, EngineKind
+from voicebridge.engines.liveness import notice_loss
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +29,6 @@ CONNECT_TIMEOUT_S = 2.0
 CONNECT_LEAST_S = 0.5
 """On a local network a connection takes a millisecond; what takes longer has lost its first packet, and the next try's
 is sooner than the kernel's second (1 s)."""
-LOST_S = 2
-"""A machine that has acknowledged nothing for so long is gone, however long its engine may compute."""
 DESCRIBE_TIMEOUT_S = 2.0
 MAX_EVENTS = 10_000
 ALSO_ENDS = {"transcript": ("transcript-start", "transcript-stop"), "audio-stop": ("audio-start", "synthesize-stopped")}
@@ -63,7 +62,7 @@ class Address:
             if parts.scheme == "unix":
                 return await asyncio.open_unix_connection(parts.path)
             made = await _connected(parts.hostname or "", parts.port or 0, within_s)
-        _notice_loss(made[1].get_extra_info("socket"))
+        notice_loss(made[1].get_extra_info("socket"))
         return made
 
 
@@ -81,15 +80,6 @@ async def _connected(host: str, port: int, within_s: float) -> tuple[asyncio.Str
         except OSError as error:  # TimeoutError is one
             trouble = error
     raise trouble
-
-
-def _notice_loss(connection: socket.socket) -> None:
-    """Have a connection fail when the other machine is gone without a word (cable, power, a firewall that drops)."""
-    settings = {"TCP_USER_TIMEOUT": LOST_S * 1000, "TCP_KEEPIDLE": 1, "TCP_KEEPINTVL": 1, "TCP_KEEPCNT": LOST_S}
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in settings.items():
-        if (option := getattr(socket, name, None)) is not None:  # Linux has them all
-            connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class LinkLost(Exception):
