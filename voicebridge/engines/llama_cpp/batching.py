@@ -102,6 +102,7 @@ class Batching:
         context: int,
         deadlines: bool = True,
         waiting: int = 64,
+        pace: Pace | None = None,
         broken: Callable[[], None] = lambda: None,
     ) -> None:
         self._model, self._sequences, self._context = model, sequences, context
@@ -111,7 +112,7 @@ class Batching:
         self._told: list[Callable[[], None]] = []
         self._changed = threading.Condition()
         self._order = itertools.count(1)
-        self._pace = Pace()
+        self._pace = pace or Pace()
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="llama", daemon=True)
         self.counts = Counts()
@@ -164,24 +165,29 @@ class Batching:
 
     def _serve(self) -> None:
         try:
-            while self._listen():
-                self._admit()
-                self._step()
+            while self._wait():
+                self.turn()
         except Exception:
             log.exception("the model is of no more use")
             for request in [*self._waiting, *self._running]:
                 request.deliver(Failed(500, "the model failed"))
             self._broken()
 
-    def _listen(self) -> bool:
-        """What has been told since the last batch; waits while there is nothing to compute. False when closed."""
+    def _wait(self) -> bool:
+        """Until there is something to do; False when closed."""
         with self._changed:
             while not (self._closed or self._told or self._running or self._waiting):
                 self._changed.wait()
+        return not self._closed
+
+    def turn(self) -> None:
+        """Hear what has been told since the last time, and compute one batch."""
+        with self._changed:
             told, self._told = self._told, []
         for what in told:
             what()
-        return not self._closed
+        self._admit()
+        self._step()
 
     def _take_in(self, request: Request) -> None:
         for other in self._of(request.call):

@@ -66,15 +66,15 @@ def _batch(wants: list[Want], limit: int) -> tuple[Share, ...]:
 class Pace:
     """How many tokens a batch may have to take STEP_S, by how long those before took."""
 
-    def __init__(self, step_s: float = STEP_S) -> None:
-        self._step_s = step_s
-        self._token_s = step_s / LEAST_TOKENS / 2
+    def __init__(self, least: int = LEAST_TOKENS, most: int = MOST_TOKENS) -> None:
+        self._least, self._most = least, most
+        self._token_s = STEP_S / least / 2
 
     @property
     def limit(self) -> int:
-        return max(LEAST_TOKENS, min(MOST_TOKENS, round(self._step_s / self._token_s)))
+        return max(self._least, min(self._most, round(STEP_S / self._token_s)))
 
     def took(self, tokens: int, seconds: float) -> None:
         """Small batches tell little of a token's cost: most of theirs is reading the weights."""
-        if tokens >= LEAST_TOKENS:
+        if tokens >= self._least:
             self._token_s += (seconds / tokens - self._token_s) / 4

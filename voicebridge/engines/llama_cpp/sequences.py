@@ -42,7 +42,7 @@ def common(one: Sequence[int], other: Sequence[int]) -> int:
     low, high = 0, min(len(one), len(other))
     while low < high:  # slices compare in C: some ten of them are quicker than a thousand tokens one by one
         middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
+        if list(one[low:middle]) == list(other[low:middle]):
             low = middle
         else:
             high = middle - 1

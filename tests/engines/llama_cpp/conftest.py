@@ -1,0 +1,33 @@
+"""The small model, loaded once a process, with room for two calls and two agents' prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from voicebridge.engines.llama_cpp.model import Model
+
+CALLS, AGENTS, CONTEXT = 2, 2, 512
+
+
+@pytest.fixture(scope="session")
+def loaded_model() -> Model:
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: make llama")
+    from voicebridge.engines.llama_cpp.model import Model
+    from voicebridge.engines.local_llm import DEFAULT_MODEL
+    from voicebridge.engines.model_host import model_path
+
+    # One thread: more of them spin for each other, and these tests run beside others.
+    path = model_path("test", {}, DEFAULT_MODEL)
+    return Model(path, sequences=CALLS + AGENTS, cells=CALLS * CONTEXT, batch=64, threads=1)
+
+
+@pytest.fixture
+def model(loaded_model: Model) -> Iterator[Model]:
+    """With nothing in its memory."""
+    for seq in range(CALLS + AGENTS):
+        loaded_model.cut(seq, 0)
+    yield loaded_model
