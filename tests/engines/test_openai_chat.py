@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from voicebridge.conversation.commands import ChatMessage
 from voicebridge.conversation.toolspec import ToolCall, ToolSpec
 from voicebridge.engines import openai_chat, openai_servers
 from voicebridge.engines.base import EngineError
+from voicebridge.engines.llama_cpp.build import missing
+from voicebridge.engines.llama_cpp.client import ENGINE as LLAMA_CPP
 from voicebridge.engines.llama_server import ENGINE as LLAMA
 from voicebridge.engines.openai_chat import ENGINE, GO_ON
 from voicebridge.plugins import load
@@ -329,14 +332,25 @@ def test_it_is_an_engine_by_name_and_takes_urls_as_people_write_them() -> None:
 # ---- a real server
 
 
+def by_llama_cpp() -> Any:
+    if reason := missing():
+        pytest.skip(f"not installed: {', '.join(reason)}")
+    return LLAMA_CPP.create({"calls": 2, "context": 1024, "threads": 1, "nice": 0})
+
+
+def by_llama_server() -> Any:
+    return LLAMA.create({"slots": 1, "context": 1024, "threads": 1, "nice": 0})
+
+
 @pytest.mark.models
-async def test_our_own_llama_server_speaks_the_same_language() -> None:
-    worker = LLAMA.create({"slots": 1, "context": 1024, "threads": 1, "nice": 0})
+@pytest.mark.parametrize("made_by", [by_llama_server, by_llama_cpp])
+async def test_our_own_workers_speak_the_same_language(made_by: Callable[[], Any]) -> None:
+    worker = made_by()
     await worker.start()
     assert await worker.host.worker.wait_ready(60)
     socket = worker.host.worker.spec.socket
     engine = ENGINE.create(
-        {"urls": f"unix:{socket}", "model": "any", "prefill": True, "continues": "prefix", "temperature": 0}
+        {"urls": f"unix:{socket}", "prefill": True, "continues": "prefix", "temperature": 0}
     )
     await engine.start()
     async with asyncio.timeout(60):

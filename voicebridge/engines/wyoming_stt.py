@@ -132,7 +132,10 @@ class WyomingSttSession:
 
 
 class RemoteSttPlugin:
-    """Any Wyoming speech-to-text server: `uri = "tcp://host:10300"`."""
+    """Any Wyoming speech-to-text server: `stt = "tcp://host:10300"`, or the option `uri`.
+
+    Wyoming has neither keys nor encryption: see wyoming_tts.RemoteTtsPlugin.
+    """
 
     name = "wyoming"
     kind: Literal["stt"] = "stt"
