@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from voicebridge.config import ConfigError
-from voicebridge.engines.vosk import ENGINE, look_at
+from voicebridge.engines.vosk import ENGINE, VoskModels, _language, look_at
+from voicebridge.modelstore.catalogue import catalogue
 
 MODEL = Path(__file__).parents[1] / "models/vosk-tiny-en"
 
@@ -46,7 +47,8 @@ def test_what_kind_of_model_a_folder_holds(tmp_path: Path) -> None:
         ("graph/words.txt", None, "graph/words.txt missing"),
         ("conf/mfcc.conf", None, "conf/mfcc.conf missing"),
         ("conf/mfcc.conf", b"--sample-frequency=12\n", "no rate of speech"),
-        ("graph/phones/word_boundary.int", None, "word_boundary.int missing"),
+        ("conf/model.conf", None, "conf/model.conf missing"),
+        ("graph/disambig_tid.int", None, "graph/disambig_tid.int missing"),
     ],
 )
 def test_a_folder_that_is_no_whole_model_is_refused_before_vosk_sees_it(
@@ -70,3 +72,20 @@ def test_errors_of_options_name_cause_and_cure(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as raised:
             ENGINE.create(options)
         assert told in str(raised.value)
+
+
+def test_the_language_of_a_model_is_told_by_the_catalogue_or_its_name(tmp_path: Path) -> None:
+    for name, language in (
+        ("vosk-model-small-de-0.15", "de"), ("vosk-model-en-us-0.22-lgraph", "en"), ("my-model", "en"),
+        ("vosk-model-small-uk-v3-nano", "uk"), ("vosk-tiny-en", "en"),
+    ):  # fmt: skip
+        assert _language(str(tmp_path / name), tmp_path / name) == language
+    chinese = next(model for model in catalogue() if model.kind == "stt" and "zh" in model.languages)
+    assert _language(chinese.name, tmp_path / chinese.file) == "zh"
+
+
+def test_a_model_that_vosk_cannot_load_after_all_is_told_with_the_cure(tmp_path: Path) -> None:
+    pytest.importorskip("vosk")
+    cut = broken(tmp_path / "cut", "am/final.mdl", (MODEL / "am/final.mdl").read_bytes()[:200_000])
+    with pytest.raises(RuntimeError, match="vosk cannot load .*cut: a file is damaged; fetch it anew"):
+        VoskModels({"en": look_at(cut)}).warm_up("en")

@@ -79,6 +79,13 @@ class Scheduler(Generic[Model]):
                 heapq.heappush(self._heap, (deadline, next(self._order), job))
                 self._changed.notify()
 
+    def has_sooner(self, deadline: float) -> bool:
+        """Whether a job with an earlier deadline waits. From any thread: long work in pieces asks between two."""
+        with self._changed:
+            while self._heap and (self._heap[0][2].dropped or self._heap[0][2].taken):
+                heapq.heappop(self._heap)
+            return bool(self._heap) and self._heap[0][0] < deadline
+
     def close(self) -> None:
         """Let the threads end when they have finished what they compute."""
         with self._changed:

@@ -20,7 +20,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -45,6 +45,9 @@ class Heard:
 
     text: str
     words: tuple[HeardWord, ...] = ()
+
+
+NOTHING = Heard("")
 
 
 class Listener(Protocol):
@@ -77,6 +80,8 @@ class _Ask:
     ending: bool
     asked: float = field(default_factory=time.monotonic)
     busy_s: float = 0.0
+    superseded: bool = False
+    """He asked again since: the answer would not be read, and an end would have to be undone."""
 
 
 @dataclass(slots=True)
@@ -154,6 +159,9 @@ class Stream:
         self._do(_Begin(rate, language, phrases, foreign="id" not in context))
 
     def _do(self, thing: _Begin | _Ask | bytes) -> None:
+        for earlier in self._todo if isinstance(thing, _Ask) else ():
+            if isinstance(earlier, _Ask):
+                earlier.superseded = True
         self._todo.append(thing)
         self._wake.set()
         if isinstance(thing, _Ask) and self._job is not None:
@@ -181,7 +189,7 @@ class Stream:
             if self._listener is not None:
                 self._listener.feed(thing)
             return True
-        if isinstance(thing, _Ask) and self._superseded(thing):
+        if isinstance(thing, _Ask) and thing.superseded:
             self._todo.popleft()
             return True
         if self._listener is None:
@@ -190,10 +198,6 @@ class Stream:
                 await self._answer(thing, None, self._refused or "nothing was begun")
             return thing is not None
         return await self._advance(self._listener, thing)
-
-    def _superseded(self, ask: _Ask) -> bool:
-        """He asked again since: the answer would not be read, and an end would have to be undone."""
-        return any(isinstance(later, _Ask) for later in list(self._todo)[1:])
 
     async def _open(self, begin: _Begin) -> None:
         self._listener, self._refused = None, ""
@@ -204,18 +208,16 @@ class Stream:
             )
         except ValueError as error:
             self._refused = str(error)
+        except Exception as error:  # the boundary: an engine may raise anything
+            log.exception("no utterance could be begun")
+            self._refused = type(error).__name__
 
     async def _advance(self, listener: Listener, ask: _Ask | None) -> bool:
-        """A piece of computing; the answer where it was the last."""
+        """As much computing as more urgent work allows; the answer where that was all."""
         try:
-            ending = ask is not None and ask.ending
-            if await self._compute(lambda _: listener.advance(ending=ending), ask):
+            heard = await self._compute(self._work(listener, ask), ask)
+            if heard is None:
                 return True
-            heard: Heard | None = None
-            if ask is not None:
-                heard = await self._compute(lambda _: listener.final() if ending else listener.look(), ask)
-            elif self._told is not None:
-                await self._told.more(await self._compute(lambda _: listener.look(), None))
         except asyncio.CancelledError:
             raise
         except Exception as error:  # the boundary: an engine may raise anything
@@ -223,13 +225,35 @@ class Stream:
             self._listener, self._refused = None, type(error).__name__
             return True
         if ask is None:
+            if self._told is not None:
+                await self._told.more(heard)
             return False
         if self._todo and self._todo[0] is ask:
             self._todo.popleft()
             await self._answer(ask, heard, "")
         return True
 
-    async def _compute(self, work: Any, ask: _Ask | None) -> Any:
+    def _work(self, listener: Listener, ask: _Ask | None) -> Callable[[Any], Heard | None]:
+        """For a computing thread: what was asked; None where there is more to do and others are more urgent.
+
+        Between two jobs of a stream the thread takes another's piece: what somebody waits for is done in one go.
+        """
+        ending = ask is not None and ask.ending
+        deadline = ask.deadline if ask is not None else BACKGROUND
+
+        def work(_: Any) -> Heard | None:
+            while listener.advance(ending=ending):
+                if ask is None or self._scheduler.has_sooner(deadline):
+                    return None
+            if ask is not None and ask.superseded:
+                return None
+            if ending:
+                return listener.final()
+            return listener.look() if ask is not None or self._told is not None else NOTHING
+
+        return work
+
+    async def _compute(self, work: Callable[[Any], Any], ask: _Ask | None) -> Any:
         deadline = ask.deadline if ask is not None else BACKGROUND + time.monotonic()
         self._job = self._scheduler.submit(work, deadline=deadline)
         later = next((thing for thing in self._todo if isinstance(thing, _Ask)), None)

@@ -6,7 +6,8 @@ calls; a language's model is loaded once. `lazy`: not before the first caller wh
 better all words have to fit than what was asked for, to be believed (vosk_listener.py). And `nice`, `run_dir`.
 
 Measured with vosk 0.3.45:
-- `Model()` of a folder with a broken file may end the process: the files are looked at before, in ours.
+- `Model()` and the recogniser of a folder whose files are missing or cut say only that they failed, the reason goes to
+  stderr if at all: the files are looked at before, in our process.
 - a grammar holds only words that the model knows, and works only with models whose graph is made at run time
   (HCLr.fst, Gr.fst); with others, and with those that have no [unk], the phrases are ignored.
 """
@@ -30,6 +31,7 @@ from voicebridge.engines.local import LocalHost
 from voicebridge.engines.stt_worker import Listener
 from voicebridge.engines.vosk_listener import MARGIN, UNKNOWN, VoskListener
 from voicebridge.engines.wyoming_stt import WyomingStt
+from voicebridge.modelstore.catalogue import catalogue
 from voicebridge.modelstore.resolve import resolve
 
 DEFAULT_MODEL = "vosk-small-en"
@@ -70,6 +72,8 @@ class Folder:
 class VoskPlugin:
     name = "vosk"
     kind: Literal["stt"] = "stt"
+    requires = ("vosk",)
+    extra = "vosk"
 
     def create(self, options: Mapping[str, Any]) -> WyomingStt:
         """Raises ConfigError: an option is wrong, a model is not there or is none."""
@@ -168,7 +172,11 @@ class VoskModels:
     def _model(self, folder: Folder) -> Any:
         with self._loading:
             if folder.path not in self._loaded:
-                self._loaded[folder.path] = self._vosk.Model(str(folder.path))
+                try:
+                    self._loaded[folder.path] = self._vosk.Model(str(folder.path))
+                except Exception as error:  # Vosk raises nothing narrower
+                    told = f"vosk cannot load {folder.path}: a file is damaged; fetch it anew: voicebridge models fetch"
+                    raise RuntimeError(told) from error
             return self._loaded[folder.path]
 
 
@@ -187,14 +195,15 @@ def look_at(path: Path) -> Folder:
     if not path.is_dir():
         raise ConfigError(f"engine vosk: {path} is no folder; a Vosk model is one: voicebridge models ls --kind stt")
     new = (path / "am/final.mdl").exists()
-    places = ("am/", "conf/", "graph/", "graph/phones/") if new else ("", "", "", "")
-    acoustic, conf, graph, phones = (path / place for place in places)
+    acoustic, conf, graph = (path / place if new else path for place in ("am", "conf", "graph"))
     dynamic = (graph / "HCLr.fst").exists() and not (graph / "HCLG.fst").exists()
     graphs = ("HCLr.fst", "Gr.fst") if dynamic else ("HCLG.fst",)
-    needed = [acoustic / "final.mdl", conf / "mfcc.conf", phones / "word_boundary.int"]
-    needed += [graph / fst for fst in graphs]
+    needed = [acoustic / "final.mdl", conf / "mfcc.conf", *(graph / fst for fst in graphs)]
+    needed += [conf / "model.conf"] if new else []
     needed += [graph / "words.txt"] if dynamic else []
     missing = [file.relative_to(path) for file in needed if not file.is_file() or file.stat().st_size == 0]
+    if dynamic and not (graph / "disambig_tid.int").is_file():  # may be empty
+        missing.append((graph / "disambig_tid.int").relative_to(path))
     if missing:
         raise ConfigError(
             f"engine vosk: {path} is no whole Vosk model: {', '.join(map(str, missing))} missing or empty; "
@@ -239,8 +248,14 @@ def _models(asked: Options) -> dict[str, Path]:
             for language, wanted in asked.models.items()
         }
     path = resolve("vosk", asked.model, DEFAULT_MODEL, cache, kind="stt")
+    return {asked.language.lower().replace("_", "-") or _language(asked.model or DEFAULT_MODEL, path): path}
+
+
+def _language(wanted: str, path: Path) -> str:
+    """Of the catalogue, else by the folder's name; English where neither tells."""
+    known = next((model.languages for model in catalogue() if model.name == wanted), ())
     named = LANGUAGE_IN_NAME.search(path.name.lower())
-    return {asked.language.lower().replace("_", "-") or (named[1] if named else "en"): path}
+    return known[0] if known else named[1] if named else "en"
 
 
 ENGINE = VoskPlugin()
