@@ -142,8 +142,9 @@ async def _virtual(suites: Sequence[Suite], *, by_meaning: bool) -> AsyncIterato
         embedder = None
         if by_meaning:
             settings = suites[0].settings
-            (choice,) = settings.config.engines.chosen("embed")
-            embedder = make_engine(settings, choice)
+            if not (choices := settings.config.engines.chosen("embed")):
+                raise ConfigError("--by-meaning needs an engine for embeddings: [engines] embed")
+            embedder = make_engine(settings, choices[0])
             stack.push_async_callback(embedder.stop)
             await embedder.start()
             await _until_ready(embedder)
