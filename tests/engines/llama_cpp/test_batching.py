@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: make llama")
-from voicebridge.engines.llama_cpp.batching import Batching, Failed, Finished, Outcome, Piece, QueueFull, Request
+from voicebridge.engines.llama_cpp.batching import Batching, QueueFull
 from voicebridge.engines.llama_cpp.prompt import Prompts, Said
+from voicebridge.engines.llama_cpp.request import Failed, Finished, Outcome, Piece, Request
 from voicebridge.engines.llama_cpp.schedule import Pace
 from voicebridge.engines.llama_cpp.sequences import Sequences
 

@@ -13,12 +13,13 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
-from voicebridge.engines.llama_cpp.model import Entry, Model, NoRoom, Sampler
+from voicebridge.engines.llama_cpp.model import Entry, Model, NoRoom
+from voicebridge.engines.llama_cpp.request import Failed, Finished, Piece, Request
 from voicebridge.engines.llama_cpp.schedule import Pace, Share, Want, plan
 from voicebridge.engines.llama_cpp.sequences import Copy, Cut, Sequences, common
 from voicebridge.engines.llama_cpp.stats import Counts
+from voicebridge.engines.llama_cpp.threads import Threads
 from voicebridge.engines.llama_cpp.wording import Wording
 
 log = logging.getLogger(__name__)
@@ -28,67 +29,8 @@ ALIKE = 8
 comes next."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """More of an answer's text."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """`reason`: stop, length, or dropped (speculative work that made room). `reused` of the `prompt` tokens were
-    there before; `generated` is how many tokens the answer has."""
-
-    reason: str
-    prompt: int
-    reused: int
-    generated: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """`status` is HTTP's."""
-
-    status: int
-    detail: str
-
-
-Outcome = Piece | Finished | Failed
-
-
 class QueueFull(Exception):
     """As many requests wait as may."""
-
-
-@dataclass(slots=True, eq=False)
-class Request:
-    """One answer, or (with `max_tokens` 0) just a prompt to be computed.
-
-    `tokens` is the prompt, `shared` how many of it are the agent's. `deliver` is called from the thread that computes,
-    with pieces and then with Finished or Failed.
-    """
-
-    tokens: tuple[int, ...]
-    deadline: float
-    max_tokens: int
-    deliver: Callable[[Outcome], None]
-    sampler: Sampler | None = None
-    stops: tuple[str, ...] = ()
-    call: str = ""
-    agent: str = ""
-    shared: int = 0
-    order: int = 0
-    job: bool = False
-    """It computes the agent's prompt for all."""
-    seq: int = -1
-    reused: int = 0
-    generated: list[int] = field(default_factory=list)
-    wording: Wording = field(default_factory=Wording)
-
-    @property
-    def speculative(self) -> bool:
-        return self.deadline == math.inf
 
 
 class Batching:
@@ -113,6 +55,7 @@ class Batching:
         self._changed = threading.Condition()
         self._order = itertools.count(1)
         self._pace = pace or Pace()
+        self._threads = Threads(model.threads)
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="llama", daemon=True)
         self.counts = Counts()
@@ -259,6 +202,8 @@ class Batching:
             return
         parts = [(request, share) for share in shares for request in self._running if request.order == share.key]
         entries = [entry for request, share in parts for entry in self._entries(request, share)]
+        threads = self._threads.best(len(entries))
+        self._model.use_threads(threads)
         began = time.perf_counter()
         if not self._decoded(entries):
             return
@@ -271,6 +216,7 @@ class Batching:
             self._go_on(request, asked)
         seconds = time.perf_counter() - began
         self._pace.took(len(entries), seconds)
+        self._threads.took(len(entries), threads, seconds)
         self.counts.step(seconds)
 
     def _want(self, request: Request) -> Want:

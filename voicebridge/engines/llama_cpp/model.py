@@ -64,7 +64,7 @@ def _log(level: int, text: bytes, _: Any) -> None:
 
 
 class Model:
-    """`cells`: tokens that all sequences together can hold; `batch`: tokens that one decode may have."""
+    """`cells`: tokens that all sequences can hold; `batch`: tokens that one decode may have. `threads` at most."""
 
     def __init__(self, path: Path, *, sequences: int, cells: int, batch: int, threads: int) -> None:
         llama.llama_log_set(_log, ctypes.c_void_p(0))
@@ -84,7 +84,7 @@ class Model:
         self._memory: Any = llama.llama_get_memory(self._context)
         self._batch = llama.llama_batch_init(batch, 0, 1)
         self._piece = ctypes.create_string_buffer(512)
-        self.name = path.name
+        self.name, self.threads = path.name, threads
         self.trained_context = int(llama.llama_model_n_ctx_train(self._model))
         self.vocabulary = int(llama.llama_vocab_n_tokens(self._vocab))
         self.whole = bool(llama.llama_model_is_recurrent(self._model) or llama.llama_model_is_hybrid(self._model))
@@ -153,6 +153,10 @@ class Model:
             raise NoRoom
         if status != 0:
             raise ModelError(f"a batch of {len(entries)} tokens failed with status {status}: {_complaint()}")
+
+    def use_threads(self, count: int) -> None:
+        """From the next batch on."""
+        llama.llama_set_n_threads(self._context, count, count)
 
     def cut(self, seq: int, length: int) -> None:
         """Sequence `seq` keeps its first `length` tokens. Raises ModelError where the memory cannot do that."""

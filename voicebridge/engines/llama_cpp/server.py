@@ -21,9 +21,10 @@ from typing import Any
 from aiohttp import web
 
 from voicebridge.engines.llama_cpp.asked import Asked, BadRequest, Deferral, Release, checked
-from voicebridge.engines.llama_cpp.batching import Batching, Failed, Finished, Outcome, Piece, QueueFull, Request
+from voicebridge.engines.llama_cpp.batching import Batching, QueueFull
 from voicebridge.engines.llama_cpp.model import BadGrammar, Model
 from voicebridge.engines.llama_cpp.prompt import BadPrompt, Prompts
+from voicebridge.engines.llama_cpp.request import Failed, Finished, Outcome, Piece, Request
 
 MAX_BODY = 4 * 1024 * 1024
 
@@ -136,7 +137,7 @@ def _request(served: Served, asked: Asked, deliver: Callable[[Outcome], None]) -
     try:
         prompt = served.prompts.make(
             asked.said,
-            shared=ours.shared if ours and ours.agent else 0,
+            shared=ours.shared if ours else 0,
             answer=answer,
             room=1 if asked.tokens is None else asked.tokens,
             drop=ours is not None,
