@@ -17,7 +17,7 @@ FLOORS = (
     {"cli", "web"},
     {"scenario"},
     {"daemon", "phone", "watch"},
-    {"call"},
+    {"call", "lineup"},
     {"pbx", "engines", "tools", "handoff", "slots", "trace"},
     {"config", "plugins", "modelstore"},
     {"agentfile"},

@@ -5,30 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import itertools
 import logging
 import signal
 import time
 from collections.abc import Callable
 from typing import Any
 
-from voicebridge import plugins, slots
+from voicebridge import slots
 from voicebridge.audio.clock import Ticker
 from voicebridge.call.admission import Admission, spec_for
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.registry import Registry
 from voicebridge.call.speech import Mouth, Mouths
 from voicebridge.call.work import Parts, local_now
-from voicebridge.config import Choice, ConfigError, Settings, cache_dir, split_address, unbound
+from voicebridge.config import ConfigError, Settings, cache_dir, split_address, unbound
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.owntools import for_model
-from voicebridge.engines.base import Embedder, EngineError, LlmEngine, Message, SttEngine, TtsEngine
-from voicebridge.engines.failover import members, together
+from voicebridge.engines.base import EngineError, Message
+from voicebridge.engines.failover import members
 from voicebridge.handoff.desk import Desk
 from voicebridge.handoff.directory import Directory
 from voicebridge.handoff.hold import hold_music
 from voicebridge.handoff.webhook import Webhook, webhook_for
-from voicebridge.modelstore.catalogue import UnknownModel
+from voicebridge.lineup import Engines
 from voicebridge.pbx.asterisk.ari import AriError, access_of, own_host
 from voicebridge.pbx.asterisk.audiosocket import AudioSocketServer
 from voicebridge.pbx.asterisk.fastagi import Addresses, FastAgiServer, scripts
@@ -48,92 +47,8 @@ BRIEF_S = 3.0
 BRIEF_PAUSE_S = 0.5
 TOOLS_END_S = 5.0
 """At shutdown, for tools that are to be completed although their caller is gone."""
-SPARE_S = 5.0
-"""So long a start waits for the preferred engine of a kind before it does with another."""
 RENDER_AGAIN_S = 30.0
 Progress = Callable[[str], None]
-
-
-def engines_in_use(settings: Settings) -> dict[str, tuple[Choice, ...]]:
-    """By kind, the engines that the agents need: no model without talk, no embeddings without examples."""
-    wanted = settings.config.engines
-    with_rules = any(rule.examples for agent in settings.agents.values() for rule in agent.rules)
-    with_model = any(agent.model_scope != "none" for agent in settings.agents.values())
-    kinds = ("stt", "tts", *(("llm",) if with_model else ()), *(("embed",) if with_rules else ()))
-    return {kind: chosen for kind in kinds if (chosen := wanted.chosen(kind))}
-
-
-def make_engine(settings: Settings, choice: Choice) -> Any:
-    """Not started. Raises PluginError, and ConfigError where its options or its model are not usable."""
-    plugin, options = plugins.load(choice.kind, choice.plugin), dict(choice.options)
-    if getattr(plugin, "takes_deadlines", False) and not settings.config.engines.deadlines:
-        options["deadlines"] = False
-    try:
-        engine = plugin.create(options)
-    except ConfigError as error:
-        if choice.name == choice.plugin:
-            raise
-        raise ConfigError(f"{_place_of(settings, choice)}: {error}") from error
-    except (KeyError, TypeError, ValueError, UnknownModel) as error:
-        why = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
-        raise ConfigError(f"{_place_of(settings, choice)}: {why}") from error
-    if engine.name != choice.name:
-        engine.name = choice.name  # an alias or an address: several of a plug-in are told apart
-    return engine
-
-
-def _place_of(settings: Settings, choice: Choice) -> str:
-    """Where an engine's options stand, or its name where it has none."""
-    given = choice.name in settings.config.engines.options
-    return settings.where("engines", "options", choice.name) if given else settings.where("engines", choice.kind)
-
-
-class Engines:
-    """The engines of the settings, started side by side."""
-
-    def __init__(self, settings: Settings) -> None:
-        made = {
-            kind: together(kind, [make_engine(settings, choice) for choice in choices])
-            for kind, choices in engines_in_use(settings).items()
-        }
-        self.stt: SttEngine = made["stt"]
-        self.tts: TtsEngine = made["tts"]
-        self.llm: LlmEngine | None = made.get("llm")
-        self.embed: Embedder | None = made.get("embed")
-
-    def all(self) -> dict[str, Any]:
-        made = {"stt": self.stt, "tts": self.tts, "llm": self.llm, "embed": self.embed}
-        return {kind: engine for kind, engine in made.items() if engine is not None}
-
-    def states(self) -> dict[str, bool]:
-        """Each engine by kind and name, the spares too: whether it is ready."""
-        return {
-            f"{kind} {one.name}": bool(one.ready) for kind, engine in self.all().items() for one in members(engine)
-        }
-
-    async def start(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for engine in self.all().values():
-                group.create_task(engine.start())
-
-    async def wait_ready(self, *, timeout_s: float) -> bool:
-        """Of each kind the preferred engine, or after a few seconds any."""
-        began = time.monotonic()
-        while not all(map(self._serves, self.all().values(), itertools.repeat(time.monotonic() - began > SPARE_S))):
-            if time.monotonic() > began + timeout_s:
-                return False
-            await asyncio.sleep(0.05)
-        return True
-
-    @staticmethod
-    def _serves(engine: Any, late: bool) -> bool:
-        return bool(engine.ready if late else members(engine)[0].ready)
-
-    async def stop(self) -> None:
-        results = await asyncio.gather(*(engine.stop() for engine in self.all().values()), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                log.warning("an engine did not stop cleanly: %r", result)
 
 
 class Daemon:

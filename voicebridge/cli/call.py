@@ -99,7 +99,7 @@ async def _spoken(lines: Sequence[str], rate: int, barge_in: float | None, setti
     made = {text: read_wav(Path(text), rate) for text in lines if text.endswith(".wav")}
     texts = [text for text in lines if text not in made]
     if texts:
-        from voicebridge.daemon import make_engine
+        from voicebridge.lineup import make_engine
 
         tts = make_engine(settings, settings.config.engines.chosen("tts")[0])
         with _calm():

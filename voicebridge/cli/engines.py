@@ -28,9 +28,9 @@ from voicebridge.cli.checks.profile import processor
 from voicebridge.cli.run import config_option, settings_or_exit
 from voicebridge.cli.serve_engine import serve
 from voicebridge.config import ConfigError, Settings
-from voicebridge.daemon import make_engine
 from voicebridge.engines.base import EngineKind
 from voicebridge.engines.trial import Trial, tried
+from voicebridge.lineup import make_engine
 from voicebridge.plugins import OURS, Plugin, PluginError, load_all
 
 KINDS: tuple[EngineKind, ...] = get_args(EngineKind)

@@ -135,7 +135,7 @@ def _remote(suites: Sequence[Suite], address: str, store: Path) -> AsyncIterator
 
 
 async def _virtual(suites: Sequence[Suite], *, by_meaning: bool) -> AsyncIterator[Result]:
-    from voicebridge.daemon import make_engine
+    from voicebridge.lineup import make_engine
     from voicebridge.scenario.rehearsal import rehearse
 
     async with contextlib.AsyncExitStack() as stack:

@@ -20,8 +20,8 @@ from voicebridge import plugins
 from voicebridge.choice import Choice
 from voicebridge.cli.run import config_option, settings_or_exit
 from voicebridge.config import ConfigError, Settings, is_loopback, split_address, unbound
-from voicebridge.daemon import make_engine
 from voicebridge.engines.door import LOOPBACK, Door, HttpDoor, Network
+from voicebridge.lineup import make_engine
 from voicebridge.plugins import PluginError
 
 log = logging.getLogger(__name__)

@@ -24,9 +24,10 @@ from voicebridge.call.work import Parts
 from voicebridge.config import Listen, Settings, Store
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.spoken import speak
-from voicebridge.daemon import Daemon, make_engine
+from voicebridge.daemon import Daemon
 from voicebridge.engines.base import TtsEngine, Voice
 from voicebridge.handoff.desk import Desk
+from voicebridge.lineup import make_engine
 from voicebridge.pbx.attach import Ticket
 from voicebridge.pbx.leg import LegListener, MediaLeg
 from voicebridge.phone import read_wav

@@ -19,9 +19,9 @@ from voicebridge.cli.testcall import recorded_sentence
 from voicebridge.config import ConfigError, Settings
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.commands import ChatMessage
-from voicebridge.daemon import engines_in_use, make_engine
 from voicebridge.engines.base import EngineError, Voice
 from voicebridge.engines.local import RemoteHost
+from voicebridge.lineup import engines_in_use, make_engine
 from voicebridge.plugins import PluginError
 
 READY_S, REMOTE_READY_S = 60.0, 6.0

@@ -17,7 +17,7 @@ from pathlib import Path
 from voicebridge import plugins
 from voicebridge.cli.checks.finding import Finding
 from voicebridge.config import Choice, ConfigError, Engines, Settings, cache_dir
-from voicebridge.daemon import engines_in_use
+from voicebridge.lineup import engines_in_use
 from voicebridge.modelstore.catalogue import Model, catalogue
 from voicebridge.tools.catalogue import equipped
 

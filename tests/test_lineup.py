@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.engines.failover.servers import Server, serving
-from voicebridge import daemon
+from voicebridge import lineup
 from voicebridge.config import ConfigError, Settings, load
-from voicebridge.daemon import Engines, engines_in_use, make_engine
 from voicebridge.engines.failover import members
 from voicebridge.engines.failover.stt import SttFailover
+from voicebridge.lineup import Engines, engines_in_use, make_engine
 
 
 def settings(folder: Path, text: str) -> Settings:
@@ -48,13 +48,13 @@ async def test_a_start_waits_for_the_first_and_after_a_while_does_with_another(
         made = Engines(with_servers(tmp_path, a, b, c))
         await made.start()
         try:
-            monkeypatch.setattr(daemon, "SPARE_S", 60.0)
+            monkeypatch.setattr(lineup, "SPARE_S", 60.0)
             assert not await made.wait_ready(timeout_s=1.0)
             assert made.states()[f"stt unix://{b.path}"]
-            monkeypatch.setattr(daemon, "SPARE_S", 0.1)
+            monkeypatch.setattr(lineup, "SPARE_S", 0.1)
             assert await made.wait_ready(timeout_s=5.0)
             assert not made.states()["stt first"]
-            monkeypatch.setattr(daemon, "SPARE_S", 60.0)
+            monkeypatch.setattr(lineup, "SPARE_S", 60.0)
             await a.start()
             began = time.monotonic()
             assert await made.wait_ready(timeout_s=20.0)
