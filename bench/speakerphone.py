@@ -30,7 +30,7 @@ from bench.calls import BENCH, RATE, spread
 from bench.heard import spoken
 from bench.machine import machine
 from voicebridge.audio.echo import EchoGuard
-from voicebridge.audio.pcm import frame_bytes, samples
+from voicebridge.audio.pcm import frame_bytes, frame_samples, samples
 from voicebridge.audio.vad import SpeechStarted, VoiceActivityDetector
 from voicebridge.cli.testcall import recorded_sentence, running_daemon, wait_for_record
 from voicebridge.phone import Line, Phone, read_wav
@@ -78,7 +78,7 @@ class Room:
         taps = np.fft.irfft(spectrum * shape)[: TAPS + 100]
         self._taps = taps / np.sqrt((taps**2).sum()) * 10 ** (self.gain_db / 20)
         self._noise = rng
-        self._past = np.zeros(len(self._taps) + round(self.delay_s * self.rate))
+        self._past = np.zeros(len(self._taps) - 1 + round(self.delay_s * self.rate) + frame_samples(self.rate))
 
     def echo(self, pcm: bytes) -> Signal:
         """Take what the loudspeaker says now; gives what the microphone hears of it at the same time."""
@@ -86,8 +86,7 @@ class Room:
         if self.clip:
             said = np.tanh(said / 8_000) * 8_000
         self._past = np.concatenate((self._past[len(said) :], said))
-        reach = len(self._taps) - 1 + len(said)
-        heard = np.convolve(self._past[:reach], self._taps, mode="valid") if reach <= len(self._past) else said * 0
+        heard = np.convolve(self._past[: len(self._taps) - 1 + len(said)], self._taps, mode="valid")
         return heard + self._noise.standard_normal(len(said)) * NOISE
 
 

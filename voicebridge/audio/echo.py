@@ -23,14 +23,14 @@ from voicebridge.audio.pcm import frame_samples, samples
 FRAME: Final = frame_samples(RATE)
 MARGIN: Final = 4.0
 """Up to so many times the power expected of our echo is taken to be it."""
-UNEXPLAINED: Final = 0.35
+UNEXPLAINED: Final = 0.25
 """More of a frame's power than this beyond the echo: somebody speaks."""
 SPEAKS_AFTER: Final = 2
 """So many such frames in a row, and it is somebody."""
 QUIET_AFTER: Final = 10
 """So many frames in a row that the echo explains, and nobody speaks any more."""
-FADES: Final = 0.6
-"""What is left of an echo's power in a room after 20 ms: 60 dB in 0.54 s, a reverberant one."""
+FADES: Final = 0.5
+"""What is left of an echo's power in a room after 20 ms: 60 dB in 0.4 s."""
 SILENT_RMS: Final = 12.0
 """Below this nothing is looked at."""
 RESYNC: Final = 8
