@@ -45,19 +45,20 @@ VOICE = MODELS / "piper-tiny-en/tiny-voice.onnx"
 RECOGNISER = {"model": str(MODELS / "vosk-tiny-en"), "language": "en"}
 RATE = 8_000
 READY_S, GIVE_UP_S = 60.0, 20.0
+TRIES = 100
 WORSE = 0.05
 """So much more of the words may be wrong behind the PBX than before it: one sentence in twenty lost is a fault."""
 PATTERNS = (
     "i would like to change my appointment on {day}",
     "my account number is {digit} {digit} {digit} {digit}",
-    "can i speak with an agent please",
+    "can i speak with {desk} on {day} please",
     "how much is the payment on {day}",
     "please repeat the opening hours on {day}",
     "i want to cancel the {thing} number {number}",
-    "yes that is okay thank you",
+    "yes {day} {part} is okay thank you",
     "is support open on {day} at {number}",
-    "transfer me to {desk} please",
-    "no i need help with my {thing} today",
+    "transfer me to {desk} {part} please",
+    "no i need help with my {thing} {day}",
     "when is the next appointment on {day} {part}",
     "what is the status of my {thing} number {digit} {digit} {digit}",
 )
@@ -100,12 +101,16 @@ class Heard:
 
 
 def sentences(count: int, seed: int = 4) -> list[str]:
-    """The same ones each time: every pattern in turn, filled by chance."""
+    """The same ones each time, all different: every pattern in turn, filled by chance."""
     chance = random.Random(seed)
-    made = []
+    made: list[str] = []
     for number in range(count):
         words = PATTERNS[number % len(PATTERNS)].split()
-        made.append(" ".join(chance.choice(FILL[w[1:-1]]) if w.startswith("{") else w for w in words))
+        for _ in range(TRIES):  # a pattern has more fillings than it is used
+            text = " ".join(chance.choice(FILL[word[1:-1]]) if word.startswith("{") else word for word in words)
+            if text not in made:
+                break
+        made.append(text)
     return made
 
 

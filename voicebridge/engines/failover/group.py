@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Group(Generic[E]):
-    """`name` is the first engine's: what is kept by an engine's name (rendered lines) is kept by that; `identity` likewise."""
+    """`name` and `identity` are the first engine's: what is kept by these (rendered lines) is kept by that."""
 
     kind: ClassVar[EngineKind]
 
