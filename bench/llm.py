@@ -27,6 +27,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from bench.bakery import QUESTIONS, SYSTEM, half, talk
 from bench.calls import spread
 from bench.llama_binary import LlamaBinary, binary
 from bench.machine import machine
@@ -48,39 +49,6 @@ SPEAKS_S = 1.5
 ALONE = 4
 """Questions a round where one call is measured."""
 CONTEXT = 1536
-
-SYSTEM = Message(
-    "system",
-    "You answer the phone of a bakery. Be brief and friendly. Facts:\n"
-    + "\n".join(
-        f"- {what} costs {price} pounds and is baked at {hour} in the morning."
-        for what, price, hour in (
-            ("A loaf of rye bread", 4, "five"), ("A loaf of wheat bread", 3, "five"), ("A baguette", 2, "six"),
-            ("A croissant", 2, "six"), ("A cheese roll", 3, "seven"), ("An apple pie", 14, "four"),
-            ("A plum cake", 16, "four"), ("A dozen rolls", 5, "six"), ("A chocolate cake", 22, "three"),
-            ("A wedding cake", 180, "two"), ("A cinnamon bun", 3, "seven"), ("A loaf of spelt bread", 5, "five"),
-            ("A loaf without gluten", 6, "three"), ("A pretzel", 1, "six"), ("A lemon tart", 12, "four"),
-            ("A raisin loaf", 6, "five"), ("A poppy seed roll", 2, "six"), ("A cherry cake", 17, "four"),
-            ("A ham sandwich", 5, "seven"), ("A birthday cake", 30, "three"), ("A nut loaf", 7, "five"),
-            ("A vanilla slice", 4, "six"), ("A pear tart", 13, "four"), ("A corn loaf", 5, "five"),
-            ("A bag of biscuits", 8, "eight"),
-        )
-    ),
-)  # fmt: skip
-SAID = (
-    ("Good morning, are you open today?", "Good morning! Yes, we are open until six in the evening today."),
-    ("And do you deliver to the other side of the river?", "We do, from twenty pounds on, between ten and four."),
-)
-QUESTIONS = (
-    "How much would I pay for two loaves of rye bread and a baguette?",
-    "When do I have to be there for a croissant that is still warm?",
-    "Could you put an apple pie aside for my mother until five o'clock?",
-    "What do you have for somebody who must not eat any gluten at all?",
-    "Is there anything left of the plum cake that you had on Saturday?",
-    "How long before the party do I have to order a chocolate cake?",
-    "Would you please tell me what a dozen rolls and a pretzel cost?",
-    "Which of your breads keeps longest if I buy it on a Friday?",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +81,6 @@ class Tally:
     def row(self) -> dict[str, Any]:
         made: dict[str, Any] = {"first_s": spread(self.first_s), "failed": self.failed}
         return made | ({"tokens_per_s": round(percentile(self.rates, 50), 1)} if self.rates else {})
-
-
-def talk(call: int, question: str) -> list[Message]:
-    """Some 600 tokens; what the calls have said differs."""
-    history = [Message("user", f"This is caller {call}. {SAID[0][0]}"), Message("assistant", SAID[0][1])]
-    history += [Message("user", SAID[1][0]), Message("assistant", SAID[1][1])]
-    return [SYSTEM, *history, Message("user", question)]
-
-
-def half(question: str) -> str:
-    """What has been recognised of it when the model begins to read along."""
-    words = question.split()
-    return " ".join(words[: 2 * len(words) // 3])
 
 
 async def ask(session: LlmSession, messages: Sequence[Message]) -> Asked | EngineError:
@@ -265,9 +220,11 @@ async def cold(make: Make) -> list[Asked | EngineError]:
         await engine.stop()
 
 
-async def compare(makers: dict[str, Make], rounds: int, colds: int, tell: Callable[[str], None]) -> Tallies:
+async def compare(
+    makers: dict[str, Make], rounds: int, colds: int, tell: Callable[[str], None], cases: Sequence[str] = tuple(CASES)
+) -> Tallies:
     """Every engine, case by case; who begins changes with every round."""
-    made: Tallies = {case: {name: Tally() for name in makers} for case in ("cold 1", *CASES)}
+    made: Tallies = {case: {name: Tally() for name in makers} for case in ("cold 1", *cases)}
     names = list(makers)
     for _ in range(colds):
         for name in names:
@@ -278,9 +235,9 @@ async def compare(makers: dict[str, Make], rounds: int, colds: int, tell: Callab
         for engine in engines.values():  # the agent's first call is over
             await new_calls(engine, 1, 0)
         for number in range(rounds):
-            for case, run in CASES.items():
+            for case in cases:
                 for name in names:
-                    for one in await run(engines[name], number):
+                    for one in await CASES[case](engines[name], number):
                         made[case][name].add(one)
             names.reverse()
             tell(f"round {number + 1} of {rounds}")
@@ -324,11 +281,20 @@ def makers(wanted: Sequence[str], options: dict[str, Any], tell: Callable[[str],
 @click.command()
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--colds", default=2, show_default=True, help="New workers for the case `cold`.")
+@click.option("--case", "cases", multiple=True, type=click.Choice(list(CASES)), help="Only these.")
 @click.option("--engine", "engines", multiple=True, default=("llama_cpp", BASELINE), show_default=True)
 @click.option("--model", default="", help="A GGUF, or its name in the catalogue.")
 @click.option("--threads", default=0, help="Of each engine; 0 is its own choice.")
 @click.option("--json", "as_json", is_flag=True)
-def main(rounds: int, colds: int, engines: tuple[str, ...], model: str, threads: int, as_json: bool) -> None:
+def main(
+    rounds: int,
+    colds: int,
+    cases: tuple[str, ...],
+    engines: tuple[str, ...],
+    model: str,
+    threads: int,
+    as_json: bool,
+) -> None:
     """Compare the engines of the language model."""
 
     def tell(text: str) -> None:
@@ -336,7 +302,8 @@ def main(rounds: int, colds: int, engines: tuple[str, ...], model: str, threads:
 
     options: dict[str, Any] = {"context": CONTEXT} | ({"model": model} if model else {})
     options |= {"threads": threads} if threads else {}
-    rows = report(asyncio.run(compare(makers(engines, options, tell), rounds, colds, tell)))
+    made = asyncio.run(compare(makers(engines, options, tell), rounds, colds, tell, cases or tuple(CASES)))
+    rows = report(made)
     if as_json:
         click.echo(json.dumps({"rows": rows, "rounds": rounds, **machine()}))
         return

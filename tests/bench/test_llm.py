@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from bench import llm
-from bench.llm import CASES, Asked, Tally, compare, half, makers, report, talk
+from bench.bakery import half, talk
+from bench.llm import CASES, Asked, Tally, compare, makers, report
 from voicebridge.conversation.toolspec import ToolSpec
 from voicebridge.engines.base import EngineError, Message
 
