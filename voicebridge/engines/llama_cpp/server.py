@@ -14,7 +14,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,14 +177,15 @@ async def _streamed(
             event["usage"] = _usage(outcome)
         await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
 
-    try:
-        await send(first)
-        async for outcome in rest:
-            await send(outcome)
-    except Refused as error:  # the head has been sent: an event tells it
-        await response.write(b"data: " + json.dumps(_error(error.status, str(error))).encode() + b"\n\n")
-    await response.write(b"data: [DONE]\n\n")
-    await response.write_eof()
+    with suppress(ConnectionResetError):  # who hangs up wants no more
+        try:
+            await send(first)
+            async for outcome in rest:
+                await send(outcome)
+        except Refused as error:  # the head has been sent: an event tells it
+            await response.write(b"data: " + json.dumps(_error(error.status, str(error))).encode() + b"\n\n")
+        await response.write(b"data: [DONE]\n\n")
+        await response.write_eof()
     return response
 
 
