@@ -10,8 +10,11 @@ connection ends the work for it before the next batch.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import logging
 import time
+import traceback
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
@@ -22,9 +25,11 @@ from aiohttp import web
 
 from voicebridge.engines.llama_cpp.asked import Asked, BadRequest, Deferral, Release, checked
 from voicebridge.engines.llama_cpp.batching import Batching, QueueFull
-from voicebridge.engines.llama_cpp.model import BadGrammar, Model
+from voicebridge.engines.llama_cpp.model import BadGrammar, Model, ModelError
 from voicebridge.engines.llama_cpp.prompt import BadPrompt, Prompts
 from voicebridge.engines.llama_cpp.request import Failed, Finished, Outcome, Piece, Request
+
+log = logging.getLogger(__name__)
 
 MAX_BODY = 4 * 1024 * 1024
 
@@ -99,7 +104,12 @@ class Server:
         async with aclosing(_outcomes(served, asked)) as outcomes:
             first = await anext(outcomes)  # what is refused has a status of its own, no stream
             if asked.stream:
-                return await _streamed(request, served, first, outcomes)
+                response = web.StreamResponse(
+                    headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+                )
+                with contextlib.suppress(ConnectionError):  # the client has gone: nobody to tell
+                    await _streamed(request, response, _about(served, "chat.completion.chunk"), first, outcomes)
+                return response
             return await _whole(served, first, outcomes)
 
 
@@ -146,7 +156,7 @@ def _request(served: Served, asked: Asked, deliver: Callable[[Outcome], None]) -
         if answer:
             temperature = served.temperature if asked.temperature is None else asked.temperature
             sampler = served.model.sampler(temperature=temperature, seed=asked.seed, grammar=asked.grammar or "")
-    except (BadPrompt, BadGrammar) as error:
+    except (BadPrompt, BadGrammar, ModelError) as error:
         raise Refused(400, str(error)) from error
     served.batching.counts.dropped += prompt.dropped
     return Request(
@@ -163,11 +173,13 @@ def _request(served: Served, asked: Asked, deliver: Callable[[Outcome], None]) -
 
 
 async def _streamed(
-    request: web.Request, served: Served, first: Piece | Finished, rest: AsyncIterator[Piece | Finished]
-) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+    request: web.Request,
+    response: web.StreamResponse,
+    about: dict[str, Any],
+    first: Piece | Finished,
+    rest: AsyncIterator[Piece | Finished],
+) -> None:
     await response.prepare(request)
-    about = _about(served, "chat.completion.chunk")
 
     async def send(outcome: Piece | Finished) -> None:
         delta = {"content": outcome.text} if isinstance(outcome, Piece) else {}
@@ -186,7 +198,6 @@ async def _streamed(
             await response.write(b"data: " + json.dumps(_error(error.status, str(error))).encode() + b"\n\n")
         await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
-    return response
 
 
 async def _whole(served: Served, first: Piece | Finished, rest: AsyncIterator[Piece | Finished]) -> web.Response:
@@ -228,3 +239,8 @@ async def _errors(
             return web.json_response(_error(error.status, error.reason), status=error.status)
         status = error.status if isinstance(error, Refused) else 400
         return web.json_response(_error(status, str(error)), status=status)
+    except Exception as error:  # noqa: BLE001 - a fault of ours: the client is told, and the next one served
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        # Where, not what: a message could quote what was said.
+        log.error("a request failed: %s at %s:%d", type(error).__name__, at.filename, at.lineno)  # noqa: TRY400
+        return web.json_response(_error(500, type(error).__name__), status=500)
