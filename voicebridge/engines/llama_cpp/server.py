@@ -10,7 +10,6 @@ connection ends the work for it before the next batch.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -107,7 +106,7 @@ class Server:
                 response = web.StreamResponse(
                     headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
                 )
-                with contextlib.suppress(ConnectionError):  # the client has gone: nobody to tell
+                with suppress(ConnectionError):  # the client has gone: nobody to tell
                     await _streamed(request, response, _about(served, "chat.completion.chunk"), first, outcomes)
                 return response
             return await _whole(served, first, outcomes)
@@ -126,6 +125,8 @@ async def _outcomes(served: Served, asked: Asked) -> AsyncGenerator[Piece | Fini
     try:
         served.batching.submit(request)
     except QueueFull as error:
+        if request.sampler is not None:
+            request.sampler.close()
         raise Refused(503, str(error)) from error
     try:
         while True:
@@ -189,15 +190,14 @@ async def _streamed(
             event["usage"] = _usage(outcome)
         await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
 
-    with suppress(ConnectionResetError):  # who hangs up wants no more
-        try:
-            await send(first)
-            async for outcome in rest:
-                await send(outcome)
-        except Refused as error:  # the head has been sent: an event tells it
-            await response.write(b"data: " + json.dumps(_error(error.status, str(error))).encode() + b"\n\n")
-        await response.write(b"data: [DONE]\n\n")
-        await response.write_eof()
+    try:
+        await send(first)
+        async for outcome in rest:
+            await send(outcome)
+    except Refused as error:  # the head has been sent: an event tells it
+        await response.write(b"data: " + json.dumps(_error(error.status, str(error))).encode() + b"\n\n")
+    await response.write(b"data: [DONE]\n\n")
+    await response.write_eof()
 
 
 async def _whole(served: Served, first: Piece | Finished, rest: AsyncIterator[Piece | Finished]) -> web.Response:
