@@ -23,7 +23,7 @@ LLAMA = @$(BIN)/python -m voicebridge.engines.llama_cpp.build || { [ -z "$$CI" ]
   bench-endpointing bench-speakerphone fuzz clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-19s %s\n", $$1, $$2}'
 
 demo: $(STAMP)-embedded ## Call a daemon with recorded speech, show the conversation and where the time went
 	@$(BIN)/voicebridge models fetch
