@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicebridge.engines.llama_cpp.schedule import BAND_S, LEAST_TOKENS, MOST_TOKENS, STEP_S, Pace, Share, Want, plan
+from voicebridge.engines.llama_cpp.schedule import (
+    BAND_S,
+    LEAST_TOKENS,
+    MOST_TOKENS,
+    SLACK_S,
+    STEP_S,
+    Pace,
+    Share,
+    Want,
+    plan,
+)
 
 NOW = 100.0
 LIMIT = 16
@@ -52,8 +62,15 @@ def test_the_most_urgent_prompt_is_done_first_and_the_next_one_fills_the_batch()
 
 def test_speculative_work_only_when_nobody_needs_the_machine_and_one_at_a_time() -> None:
     idle = [reads(1, math.inf), reads(2, math.inf)]
-    assert plan([*idle, speaks(3, NOW + 60)], NOW, LIMIT) == (Share(3, 1),)
+    assert plan([*idle, speaks(3, NOW + SLACK_S)], NOW, LIMIT) == (Share(3, 1),)
     assert plan(idle, NOW, LIMIT) == (Share(1, 16),)
+
+
+def test_who_has_speech_to_play_lets_another_caller_be_read_along_with() -> None:
+    """On a busy machine an answer takes as long as a caller speaks: he would end before he was read along with."""
+    idle = [reads(1, math.inf), reads(2, math.inf)]
+    assert plan([*idle, speaks(3, NOW + SLACK_S + 0.1)], NOW, LIMIT) == (Share(3, 1), Share(1, 15))
+    assert plan([*idle, speaks(3, NOW + 60), speaks(4, NOW)], NOW, LIMIT) == (Share(4, 1),)
 
 
 def test_without_deadlines_it_is_first_come_first_served() -> None:

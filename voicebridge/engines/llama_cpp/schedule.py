@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 BAND_S = 0.5
 """Who is needed so little later than the most urgent steps with him; whoever has more time waits."""
+SLACK_S = 1.5
+"""Who has so much speech to play lets a caller be read along with: that has to be done before the caller ends."""
 STEP_S = 0.06
 """How long a batch should take at most: a request that comes in waits for the one that is being computed."""
 LEAST_TOKENS, MOST_TOKENS = 8, 64
@@ -40,7 +42,8 @@ def plan(wants: Iterable[Want], now: float, limit: int, *, deadlines: bool = Tru
     """The next batch, at most `limit` tokens; empty only if nobody wants anything.
 
     Everybody in the band of the most urgent: one token for each that generates, then prompts, the most urgent first.
-    Speculative work comes when there is no other, one at a time. Without `deadlines` it is first come, first served.
+    Speculative work comes one at a time, when there is no other or that has SLACK_S. Without `deadlines` it is first
+    come, first served.
     """
     if not deadlines:
         return _batch(sorted(wants, key=lambda want: want.order), limit)
@@ -50,7 +53,10 @@ def plan(wants: Iterable[Want], now: float, limit: int, *, deadlines: bool = Tru
     if urgent[0].deadline == math.inf:
         return _batch(urgent[:1], limit)
     until = max(urgent[0].deadline, now) + BAND_S
-    return _batch([want for want in urgent if want.deadline <= until], limit)
+    chosen = [want for want in urgent if want.deadline <= until]
+    if urgent[0].deadline > now + SLACK_S:
+        chosen += [want for want in urgent if want.deadline == math.inf][:1]
+    return _batch(chosen, limit)
 
 
 def _batch(wants: list[Want], limit: int) -> tuple[Share, ...]:
