@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import click
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -307,11 +308,14 @@ def main(
     if as_json:
         click.echo(json.dumps({"rows": rows, "rounds": rounds, **machine()}))
         return
-    table = Table("case", "engine", "n", "failed", "first p50", "p95", "p99", "max", "tokens/s", "sooner")
-    table.title = " ".join(machine().values())
+    print(*machine().values())
+    print("time to the first token in seconds")
+    table = Table("case", "engine", "n", "failed", "p50", "p95", "p99", "max", "tokens/s", "sooner", box=SIMPLE)
     for row in rows:
         first = row["first_s"]
-        times = [f"{first[key]:.3f} s" if key in first else "" for key in ("p50", "p95", "p99", "max")]
+        if not first["n"] and not row["failed"]:
+            continue
+        times = [f"{first[key]:.3f}" if key in first else "" for key in ("p50", "p95", "p99", "max")]
         rate, ratio = (str(row.get(key, "")) for key in ("tokens_per_s", "ratio"))
         table.add_row(row["case"], row["engine"], str(first["n"]), str(row["failed"]), *times, rate, ratio)
     Console().print(table)
