@@ -277,6 +277,16 @@ def test_stop_words_and_grammars_end_an_answer(model: Model) -> None:
     assert bench.text("b").startswith("say ")
 
 
+def test_a_grammar_that_nothing_fits_ends_its_own_answer_only(model: Model) -> None:
+    bench = Bench(model)
+    nothing = model.sampler(temperature=0.2, seed=1, grammar=r"root ::= [^\x00-\U0010FFFF]")
+    bench.ask("a", SYSTEM, COUNT, sampler=nothing)
+    bench.ask("b", SYSTEM, COUNT)
+    bench.all_done()
+    assert bench.end("a") == Failed(400, "the grammar allows no token of this model here")
+    assert finished(bench, "b").generated == 6
+
+
 def test_a_changed_prompt_of_an_agent_is_computed_anew(model: Model) -> None:
     bench = Bench(model)
     bench.ask("a", SYSTEM, COUNT, tokens=1)

@@ -116,6 +116,18 @@ def test_what_is_no_grammar_is_refused(model: Model, grammar: str) -> None:
         model.sampler(temperature=0, seed=1, grammar=grammar)
 
 
+@pytest.mark.parametrize("grammar", ["root ::= " + "(" * 100_000 + '"a"' + ")" * 100_000, 'root ::= "a"\n' * 9_000])
+def test_a_grammar_that_would_exhaust_the_stack_is_refused(model: Model, grammar: str) -> None:
+    from voicebridge.engines.llama_cpp.model import BadGrammar
+
+    with pytest.raises(BadGrammar, match="at most"):
+        model.sampler(temperature=0, seed=1, grammar=grammar)
+
+
+def test_brackets_that_are_text_are_not_counted(model: Model) -> None:
+    model.sampler(temperature=0, seed=1, grammar=f'root ::= "{"(" * 100}" [{"(" * 100}]').close()
+
+
 def test_a_full_memory_is_told_and_changes_nothing(model: Model) -> None:
     from voicebridge.engines.llama_cpp.model import Entry, Model, NoRoom
 

@@ -13,6 +13,8 @@ from voicebridge.engines.llama_cpp.prompt import Said
 
 T = TypeVar("T", bound=BaseModel)
 
+MAX_MESSAGES = 2000
+"""Tokenising takes time with the square of them (40,000: minutes), and all callers wait for it."""
 PATIENCE_S = 1.0
 """The deadline of a client that tells none."""
 
@@ -57,7 +59,7 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    messages: list[AskedMessage] = Field(min_length=1)
+    messages: list[AskedMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
     max_tokens: int | None = Field(default=None, ge=0)
     max_completion_tokens: int | None = Field(default=None, ge=0)
     temperature: float | None = Field(default=None, ge=0, le=5)

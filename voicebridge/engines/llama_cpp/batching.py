@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from voicebridge.engines.llama_cpp.model import Entry, Model, NoRoom
+from voicebridge.engines.llama_cpp.model import BadGrammar, Entry, Model, NoRoom
 from voicebridge.engines.llama_cpp.request import Failed, Finished, Piece, Request
 from voicebridge.engines.llama_cpp.schedule import Pace, Share, Want, plan
 from voicebridge.engines.llama_cpp.sequences import Copy, Cut, Sequences, common
@@ -76,6 +76,8 @@ class Batching:
     def submit(self, request: Request) -> None:
         """Raises QueueFull."""
         if len(self._waiting) + len(self._told) >= self._most_waiting:
+            if request.sampler is not None:
+                request.sampler.close()
             raise QueueFull(f"{self._most_waiting} requests are waiting")
         request.order = next(self._order)
         request.wording = Wording(request.stops)
@@ -257,7 +259,12 @@ class Batching:
         if request.max_tokens == 0 or request.sampler is None:
             self._finish(request, "length")
             return
-        token = self._model.sample(request.sampler, next(asked))
+        at = next(asked)
+        try:
+            token = self._model.sample(request.sampler, at)
+        except BadGrammar as error:
+            self._fail(request, 400, str(error))
+            return
         self.counts.generated += 1
         if self._model.ends(token):
             self._finish(request, "stop")

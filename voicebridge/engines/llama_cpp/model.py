@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,9 @@ NO_ROOM = 1
 """llama_decode's word for a full memory; it has changed nothing then."""
 MARKS = 1 | 8
 """Attributes of tokens that text is only read as where special tokens are parsed: UNKNOWN and CONTROL."""
+MAX_GRAMMAR, MAX_NESTED = 64 * 1024, 64
+"""Characters of a grammar, and brackets in brackets: llama.cpp reads and follows them recursively, on the stack."""
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]', re.DOTALL)
 _TOKEN_DATA = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)], align=True)
 
 
@@ -37,7 +42,7 @@ class NoRoom(Exception):
 
 
 class BadGrammar(ValueError):
-    """A text that is no GBNF grammar."""
+    """A text that is no GBNF grammar, or one that nothing fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +192,9 @@ class Sampler:
     def __init__(self, model: Model, vocab: Any, temperature: float, seed: int, grammar: str) -> None:
         self.grammar: Any = None
         if grammar:
+            if len(grammar) > MAX_GRAMMAR or _nested(grammar) > MAX_NESTED:
+                most = f"at most {MAX_GRAMMAR} characters and {MAX_NESTED} brackets in brackets"
+                raise BadGrammar(f"a grammar may have {most}")
             self.grammar = llama.llama_sampler_init_grammar(vocab, grammar.encode(), b"root")
             if not self.grammar:
                 raise BadGrammar("the grammar is not GBNF with a rule `root`")
@@ -211,10 +219,12 @@ class Sampler:
         return bool(one["logit"][0] > -np.inf)
 
     def among(self, logits: npt.NDArray[np.float32]) -> int:
-        """A token that the grammar allows."""
+        """A token that the grammar allows. BadGrammar where that is none: to accept one would end the process."""
         every = np.zeros(len(logits), _TOKEN_DATA)
         every["id"], every["logit"] = np.arange(len(logits)), logits
         array = self._apply(self.grammar, every)
+        if not math.isfinite(every["logit"].max()):
+            raise BadGrammar("the grammar allows no token of this model here")
         llama.llama_sampler_apply(self.chain, ctypes.byref(array))
         return int(array.data[array.selected].id)
 
@@ -229,6 +239,15 @@ class Sampler:
         array = llama.llama_token_data_array(data=data, size=len(candidates), selected=-1, sorted=False)
         llama.llama_sampler_apply(part, ctypes.byref(array))
         return array
+
+
+def _nested(grammar: str) -> int:
+    """How deep the brackets of a grammar go, at most."""
+    depth = deepest = 0
+    for mark in re.findall(r"[()]", _QUOTED.sub("", grammar)):
+        depth += 1 if mark == "(" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _complaint() -> str:

@@ -30,7 +30,8 @@ from voicebridge.engines.llama_cpp.request import Failed, Finished, Outcome, Pie
 
 log = logging.getLogger(__name__)
 
-MAX_BODY = 4 * 1024 * 1024
+MAX_BODY = 1024 * 1024
+"""Some hundred times what a prompt may have; a body is tokenised in up to a second, and all callers wait for it."""
 
 
 class Refused(Exception):
