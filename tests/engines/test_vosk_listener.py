@@ -110,6 +110,7 @@ def test_phrases_hold_only_words_that_the_model_knows(models: VoskModels) -> Non
     asked = ("Yes", "no  thank you", "bananas", "no bananas", "", "yes")
     assert known_phrases(model, asked) == ("yes", "no thank you")
     assert known_phrases(model, ("bananas",)) == ()
+    assert known_phrases(model, ("<eps>", "yes #0", "!sil", "[unk]", "yes")) == ("yes",)
 
 
 # ---- which of two is believed

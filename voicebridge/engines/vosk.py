@@ -186,7 +186,9 @@ def known_phrases(model: Any, phrases: Sequence[str]) -> tuple[str, ...]:
         return ()
     lowered = dict.fromkeys(" ".join(phrase.lower().split()) for phrase in phrases)
     words = {word for phrase in lowered for word in phrase.split()}
-    known = {word for word in words if model.vosk_model_find_word(word) >= 0}
+    # "<eps>", "#0", "!SIL" and the like are signs of the graph; "<eps>" (number 0) in a grammar ends the process.
+    said = {word for word in words if word[0] not in "<#!["}
+    known = {word for word in said if model.vosk_model_find_word(word) > 0}
     return tuple(phrase for phrase in lowered if phrase and known.issuperset(phrase.split()))
 
 
