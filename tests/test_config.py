@@ -377,6 +377,7 @@ def test_an_alias_is_an_engine_again_with_other_options(place):
         ('[engines]\nllm = "tcp://10.0.0.5:10300"', "2: engines.llm", "write http://HOST:PORT/v1"),
         ('[engines]\nllm = "http://me:secret@10.0.0.5/v1"', "2: engines.llm", "no password"),
         ('[engines]\nembed = "tcp://10.0.0.5:1"', "2: engines.embed", "on this machine"),
+        ('[engines]\nturn = "tcp://10.0.0.5:1"', "2: engines.turn", "turns are judged on this machine"),
         ('[engines]\ndeadlines = "some"', "2: engines.deadlines", "valid boolean"),
         ('[engines]\n[engines.options.spare]\nengine = 3', "2: engines.options.spare", "not the name of an engine"),
         ('[engines]\n[engines.options.spare]\nengine = "tcp://a:1"', "2: engines.options.spare", "not the name"),

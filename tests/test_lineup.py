@@ -97,3 +97,17 @@ def test_without_deadlines_engines_that_schedule_by_them_are_told(tmp_path: Path
     on = settings(tmp_path, text.replace("false", "true"))
     heeded = [make_engine(given, engines_in_use(given)["llm"][0]).gate.heeded(5.0) for given in (on, off)]
     assert heeded == [5.0, 0.0]
+
+
+async def test_a_judge_of_turns_is_made_where_one_is_named(tmp_path: Path) -> None:
+    model = tmp_path / "turn.onnx"
+    model.write_bytes(b"")
+    servers = [Server(name, tmp_path) for name in "abc"]
+    plain = with_servers(tmp_path, *servers)
+    assert "turn" not in engines_in_use(plain) and Engines(plain).turn is None
+    text = (tmp_path / "voicebridge.toml").read_text().replace('embed = ""', 'embed = ""\nturn = "smart_turn"')
+    made = Engines(settings(tmp_path, text + f'[engines.options.smart_turn]\nmodel = "{model}"\n'))
+    assert made.turn is not None and "turn smart_turn" in made.states()
+    await made.stop()
+    with pytest.raises(ConfigError, match="cores: unknown"):
+        Engines(settings(tmp_path, text + '[engines.options.smart_turn]\ncores = 2\n'))

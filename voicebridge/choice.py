@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 REMOTE = {"stt": "wyoming", "tts": "wyoming", "llm": "openai"}
 SCHEMES = {
@@ -73,7 +73,8 @@ Options = Annotated[dict[str, Any], AfterValidator(_options)]
 class Engines(BaseModel):
     """Names of entry points (`voicebridge plugins ls`), addresses, or aliases; options go to the engines as they are.
 
-    Of a list the first is used, the next where that fails. "" is none (llm, embed). `deadlines`: whose caller would
+    Of a list the first is used, the next where that fails. "" is none (llm, embed, turn). `turn` judges from the sound
+    whether a caller has finished, beside his words. `deadlines`: whose caller would
     hear silence first is served first; otherwise who came first.
     """
 
@@ -83,6 +84,7 @@ class Engines(BaseModel):
     llm: Named = ("llama_server",)
     tts: Named = ("espeak",)
     embed: str = "minilm"
+    turn: str = ""
     deadlines: bool = True
     options: dict[str, Options] = Field(default_factory=dict)
 
@@ -108,11 +110,12 @@ class Engines(BaseModel):
     def _tts_addresses(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _addresses("tts", names)
 
-    @field_validator("embed")
+    @field_validator("embed", "turn")
     @classmethod
-    def _embed_here(cls, name: str) -> str:
+    def _here(cls, name: str, info: ValidationInfo) -> str:
         if is_address(name):
-            raise ValueError("embeddings are made on this machine: name an engine, or an alias of one")
+            what = "embeddings are made" if info.field_name == "embed" else "turns are judged"
+            raise ValueError(f"{what} on this machine: name an engine, or an alias of one")
         return name
 
     def chosen(self, kind: str) -> tuple[Choice, ...]:

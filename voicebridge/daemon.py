@@ -147,6 +147,7 @@ class Daemon:
             tools=self.tools,
             desk=Desk(self._directory.for_agent(agent), clock=local_now, webhook=self._webhook),
             outside=self.stasis,
+            judge=self.engines.turn,
             hold_music=self._hold_music,
             deadlines=self.settings.config.engines.deadlines,
         )

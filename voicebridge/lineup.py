@@ -11,7 +11,7 @@ from typing import Any
 from voicebridge import plugins
 from voicebridge.choice import Choice
 from voicebridge.config import ConfigError, Settings
-from voicebridge.engines.base import Embedder, LlmEngine, SttEngine, TtsEngine
+from voicebridge.engines.base import Embedder, LlmEngine, SttEngine, TtsEngine, TurnJudge
 from voicebridge.engines.failover import members, together
 from voicebridge.modelstore.catalogue import UnknownModel
 
@@ -26,7 +26,7 @@ def engines_in_use(settings: Settings) -> dict[str, tuple[Choice, ...]]:
     wanted = settings.config.engines
     with_rules = any(rule.examples for agent in settings.agents.values() for rule in agent.rules)
     with_model = any(agent.model_scope != "none" for agent in settings.agents.values())
-    kinds = ("stt", "tts", *(("llm",) if with_model else ()), *(("embed",) if with_rules else ()))
+    kinds = ("stt", "tts", *(("llm",) if with_model else ()), *(("embed",) if with_rules else ()), "turn")
     return {kind: chosen for kind in kinds if (chosen := wanted.chosen(kind))}
 
 
@@ -67,9 +67,10 @@ class Engines:
         self.tts: TtsEngine = made["tts"]
         self.llm: LlmEngine | None = made.get("llm")
         self.embed: Embedder | None = made.get("embed")
+        self.turn: TurnJudge | None = made.get("turn")
 
     def all(self) -> dict[str, Any]:
-        made = {"stt": self.stt, "tts": self.tts, "llm": self.llm, "embed": self.embed}
+        made = {"stt": self.stt, "tts": self.tts, "llm": self.llm, "embed": self.embed, "turn": self.turn}
         return {kind: engine for kind, engine in made.items() if engine is not None}
 
     def states(self) -> dict[str, bool]:

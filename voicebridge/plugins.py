@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-ENGINES = ("stt", "llm", "tts", "embed")
+ENGINES = ("stt", "llm", "tts", "embed", "turn")
 GROUPS = {kind: f"voicebridge.{kind}" for kind in (*ENGINES, "tools", "fallbacks")}
 
 OURS = "voicebridge-pbx"

@@ -196,3 +196,24 @@ async def test_closing_frees_the_recogniser():
     ear = Ear(8_000)
     await ear.hearing.close()
     assert ear.stt.closed
+
+
+# ---- what a judge of turns hears
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_what_was_said_of_the_utterance_is_kept_with_its_pauses(rate: int) -> None:
+    ear = Ear(rate)
+    ear.hearing = Hearing(ear.stt, rate, keep_s=8.0)
+    ear.hear(silence(3.0, rate) + sentence(0, rate) + silence(0.3, rate), utterances=1)
+    began = next(at for kind, at in ear.told if kind == "SpeechStarted")
+    assert ear.hearing.said(8.0) == ear.stream[2 * (began - int(PREROLL_S * rate)) :]
+    assert ear.hearing.said(0.5) == ear.stream[-rate:]
+
+
+def test_of_a_long_utterance_the_last_seconds_are_kept() -> None:
+    ear = Ear(8_000)
+    ear.hearing = Hearing(ear.stt, 8_000, keep_s=8.0)
+    ear.hear((sentence(0, 8_000) + silence(0.2, 8_000)) * 14, utterances=1)
+    assert len(ear.stream) > 2 * 8_000 * 20
+    assert ear.hearing.said(8.0) == ear.stream[-2 * 8_000 * 8 :]

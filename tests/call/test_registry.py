@@ -216,9 +216,9 @@ async def test_recording_and_event_log_are_made_where_they_are_wanted(tmp_path):
         assert (wav.getnchannels(), wav.getframerate()) == (2, 8_000)
         assert 0.1 < wav.getnframes() / 8_000 < 2.0
     with (house.folder / f"{leg.call_id}.events.jsonl").open() as lines:
-        agent, _, steps = eventlog.read(lines)
+        head, steps = eventlog.read(lines)
         kinds = [type(step.event).__name__ for step in steps]
-    assert agent == AGENT
+    assert head.agent == AGENT
     assert (kinds[0], kinds[-1]) == ("CallStarted", "CallClosed")
 
 

@@ -19,7 +19,7 @@ from voicebridge.call.work import IN_ORDER, Parts, Work
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import AgentSpec
-from voicebridge.engines.base import Message, Speech, Transcript, Voice
+from voicebridge.engines.base import EngineError, Message, Speech, Transcript, Voice
 from voicebridge.engines.failover import together
 from voicebridge.engines.failover.health import Move
 
@@ -115,3 +115,45 @@ async def test_the_call_is_told_when_it_goes_on_with_another_engine_and_keeps_th
             await made.close()
         assert moves == [[Move("tts", "a", "b", "garbage")]] * 2
         assert len(a.asked) == 1
+
+
+class Judge:
+    """A judge of turns; `gives` is a probability, or a cause to fail for."""
+
+    name = "judge"
+
+    def __init__(self, gives: float | str, *, ready: bool = True) -> None:
+        self.gives, self.ready = gives, ready
+        self.asked: list[tuple[int, int, float, float]] = []
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+    async def judge(self, pcm: bytes, *, rate: int, deadline: float, give_up: float) -> float:
+        self.asked.append((len(pcm), rate, deadline, give_up))
+        if isinstance(self.gives, str):
+            raise EngineError("turn", self.name, self.gives)
+        await asyncio.sleep(0.01)
+        return self.gives
+
+
+async def test_a_turn_is_judged_by_what_was_said_of_it(tmp_path: Path) -> None:
+    engine, told, judge = Engine(), Told(), Judge(0.1234)
+    made = work(engine, Mouth(engine, AGENT, tmp_path), told, [], judge=judge)
+    made.start(cmd.JudgeTurn(1, 1, 5.0))
+    made.start(cmd.JudgeTurn(2, 1, 6.0))  # the pause before is over
+    await told.until(ev.TurnJudged)
+    await asyncio.sleep(0.05)
+    assert told == [ev.TurnJudged(2, 0.123)]
+    assert judge.asked[-1] == (0, RATE, 6.0, 6.0)
+    await made.close()
+
+
+@pytest.mark.parametrize("judge", [None, Judge("timeout"), Judge(0.5, ready=False)], ids=["none", "fails", "starts"])
+async def test_without_a_judgement_nothing_is_told(tmp_path: Path, judge: Judge | None) -> None:
+    engine, told = Engine(), Told()
+    made = work(engine, Mouth(engine, AGENT, tmp_path), told, [], judge=judge)
+    made.start(cmd.JudgeTurn(1, 1, 5.0))
+    await asyncio.sleep(0.05)
+    assert told == []
+    await made.close()

@@ -74,9 +74,12 @@ class Stage:
     ]
     parse: Callable[[cmd.Parse], Understood] = lambda _: Understood()
     score: float = 0.7
+    finished: float | None = None
+    """How probable it is, by the sound, that the caller has finished; None where nobody judges that."""
+    judge: Engine = field(default_factory=lambda: Engine(0.06))
 
     def __post_init__(self) -> None:
-        self.core = Conversation(self.agent)
+        self.core = Conversation(self.agent, judged=self.finished is not None)
         self.now = 100.0
         self.log: list[tuple[float, cmd.Command]] = []
         self.fed: list[tuple[float, ev.Event]] = []
@@ -175,6 +178,9 @@ class Stage:
             case cmd.Transcribe():
                 self._answer(self.stt, ev.TranscriptReady(command.request, self.words),
                              ev.TranscriptFailed(command.request, self.stt.fails))
+            case cmd.JudgeTurn():
+                if not (self.judge.dead or self.judge.fails) and self.finished is not None:
+                    self._later(self.judge.delay, ev.TurnJudged(command.request, self.finished))
             case cmd.Match():
                 known = {example: rule.name for rule in self.agent.rules for example in rule.examples}
                 self._later(0.01, ev.RuleMatched(command.request, known.get(command.text.lower().strip(" .?!")),

@@ -16,7 +16,7 @@ from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.core import Conversation
-from voicebridge.trace.eventlog import FORMAT, LogError, Step, differences, header, line, read
+from voicebridge.trace.eventlog import FORMAT, Head, LogError, Step, differences, header, line, read
 
 NUMBERS = st.floats(allow_nan=False)
 MESSAGES = st.builds(cmd.ChatMessage, st.sampled_from(["system", "user", "assistant"]), st.text(max_size=20))
@@ -55,8 +55,8 @@ def logged(steps: list[Step], agent: AgentSpec = RULED) -> list[str]:
 def test_every_event_and_command_comes_back_as_it_was(steps):
     lines = logged(steps)
     assert all("\n" not in text for text in lines)
-    agent, context, again = read(lines)
-    assert (agent, context) == (RULED, 2048)
+    head, again = read(lines)
+    assert head == Head(RULED, 2048)
     assert list(again) == steps
 
 
@@ -69,18 +69,27 @@ def test_every_kind_of_event_and_command_is_tried_above():
 
 def test_every_agent_of_the_package_survives_its_header():
     for agent in load().agents.values():
-        made, _, steps = read([header(agent, call="c", context_tokens=512)])
-        assert made == agent
+        head, steps = read([header(agent, call="c", context_tokens=512, judged=True)])
+        assert head == Head(agent, 512, judged=True)
         assert list(steps) == []
 
 
 def test_a_recorded_call_replays_to_the_same_decisions():
     stage = Watched(agent=RULED).start().run(2).caller("when are you open").run(2).caller("uh-huh").run(3)
     stage.caller("what is your name").run(4).caller("goodbye").run(5)
-    agent, context, steps = read(logged(stage.steps))
-    core = Conversation(agent, context_tokens=context)
+    head, steps = read(logged(stage.steps))
+    core = Conversation(head.agent, context_tokens=head.context_tokens)
     kept = list(steps)
     assert len(kept) > 40
+    assert differences(kept, [tuple(core.handle(step.event, step.now)) for step in kept]) == []
+
+
+def test_a_call_whose_turns_were_judged_replays_to_the_same_decisions():
+    stage = Watched(agent=RULED, finished=0.1).start().run(2).caller("when are you open").run(3)
+    assert any(isinstance(step.event, ev.TurnJudged) for step in stage.steps)
+    lines = [header(RULED, call="c", context_tokens=2048, judged=True), *map(line, stage.steps)]
+    head, steps = read(lines)
+    core, kept = Conversation(head.agent, context_tokens=head.context_tokens, judged=head.judged), list(steps)
     assert differences(kept, [tuple(core.handle(step.event, step.now)) for step in kept]) == []
 
 
@@ -118,7 +127,7 @@ def test_what_is_no_event_log_is_refused_at_its_first_line(first):
 )
 def test_a_damaged_line_is_named_and_what_came_before_it_stands(bad):
     good = Step(1.0, ev.CallStarted(), ())
-    _, _, steps = read([*logged([good]), bad])
+    _, steps = read([*logged([good]), bad])
     assert next(steps) == good
     with pytest.raises(LogError, match="line 3"):
         next(steps)

@@ -19,7 +19,7 @@ from voicebridge.audio.recording import Recorder
 from voicebridge.audio.resample import resample_segment
 from voicebridge.audio.tones import Loop, hold_music, keys, under
 from voicebridge.call.acts import Acts
-from voicebridge.call.hearing import Hearing
+from voicebridge.call.hearing import JUDGED_S, KEEP_S, Hearing
 from voicebridge.call.work import Parts, Work
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
@@ -80,12 +80,13 @@ class Call:
         self._make_recorder = recorder
         context = parts.llm.context_tokens if parts.llm is not None else 2048
         context -= room(for_model(parts.agent))  # the engine tells the model of them
-        self.core = Conversation(parts.agent, context_tokens=context)
+        judged = parts.judge is not None
+        self.core = Conversation(parts.agent, context_tokens=context, judged=judged)
         self.events: list[str] = []
         self._keep_events = keep_events
         self._heard_from = 1  # where the events of this utterance begin, behind the header
         if keep_events:
-            self.events.append(eventlog.header(parts.agent, call=self.id, context_tokens=context))
+            self.events.append(eventlog.header(parts.agent, call=self.id, context_tokens=context, judged=judged))
         self._rate = 0
         self._ledger: PlayoutLedger | None = None
         self._hearing: Hearing | None = None
@@ -179,7 +180,7 @@ class Call:
         agent = self.parts.agent
         ears = self.parts.stt.session(rate=rate, language=agent.language, phrases=agent.phrases)
         guard = EchoGuard(rate) if agent.echo_guard == "auto" else None
-        self._hearing = Hearing(ears, rate, guard)
+        self._hearing = Hearing(ears, rate, guard, keep_s=JUDGED_S if self.parts.judge is not None else KEEP_S)
         self._recorder = self._make_recorder(rate)
         self._work = Work(
             self.id, self.parts, self.tell, hearing=self._hearing, rate=rate, moved=self._moved

@@ -20,6 +20,8 @@ from voicebridge.engines.base import SttSession, Transcript
 
 PREROLL_S = 0.16
 KEEP_S = 2.0
+JUDGED_S = 8.0
+"""Of an utterance, what a judge of turns hears at most."""
 TAIL_S = 0.20
 """This much after the last voice still goes to the recogniser; the rest of a pause does not."""
 MUTE_TICKS = 12
@@ -34,9 +36,15 @@ REGRETTED = 4
 
 
 class Hearing:
-    """`guard`: what tells our own voice, coming back, from the caller's; None where nothing of us can come back."""
+    """`guard`: what tells our own voice, coming back, from the caller's; None where nothing of us can come back.
 
-    def __init__(self, stt: SttSession, rate: int, guard: EchoGuard | None = None) -> None:
+    `keep_s` of the past are kept at least.
+    """
+
+    def __init__(
+        self, stt: SttSession, rate: int, guard: EchoGuard | None = None, *, keep_s: float = KEEP_S
+    ) -> None:
+        self._keep_s = keep_s
         self._stt = stt
         self._rate = rate
         self._guard = guard
@@ -151,6 +159,11 @@ class Hearing:
             self._silenced = self._silenced and not any(piece)
             self._fed = until
 
+    def said(self, seconds: float) -> bytes:
+        """The last so many seconds of the utterance, up to now; 16-bit mono, what was echo is silence."""
+        first = max(self._opened, self._past_from, self._heard - int(seconds * self._rate))
+        return bytes(self._past[(first - self._past_from) * BYTES_PER_SAMPLE :])
+
     def _stream(self) -> None:
         """Before the next frame is heard, so that the core has had its say about those before. Not what follows the
         last voice: the recogniser may have been asked for the end by then, and would have to begin anew."""
@@ -162,10 +175,10 @@ class Hearing:
 
     def _forget(self) -> None:
         """Drop the past beyond what a pre-roll can ask for; what an utterance still needs goes to the recogniser."""
-        if len(self._past) <= KEEP_S * 2 * self._rate * BYTES_PER_SAMPLE:
+        if len(self._past) <= self._keep_s * 2 * self._rate * BYTES_PER_SAMPLE:
             return
         self.flush()
-        excess = len(self._past) - int(KEEP_S * self._rate) * BYTES_PER_SAMPLE
+        excess = len(self._past) - int(self._keep_s * self._rate) * BYTES_PER_SAMPLE
         del self._past[:excess]
         self._past_from += excess // BYTES_PER_SAMPLE
 

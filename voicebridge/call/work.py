@@ -15,7 +15,7 @@ from typing import Any
 
 from voicebridge import slots
 from voicebridge.call.acts import Outside
-from voicebridge.call.hearing import Hearing
+from voicebridge.call.hearing import JUDGED_S, Hearing
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.speech import Mouth, Rendered
 from voicebridge.conversation import commands as cmd
@@ -23,7 +23,7 @@ from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.owntools import for_model
 from voicebridge.conversation.toolspec import ToolCall
-from voicebridge.engines.base import EngineError, LlmEngine, LlmSession, SttEngine
+from voicebridge.engines.base import EngineError, LlmEngine, LlmSession, SttEngine, TurnJudge
 from voicebridge.engines.failover.health import WATCH, Move, Watch
 from voicebridge.handoff.desk import Desk
 from voicebridge.tools.runner import ToolRunner
@@ -50,6 +50,7 @@ class Parts:
     tools: ToolRunner | None = None
     desk: Desk | None = None
     outside: Outside | None = None
+    judge: TurnJudge | None = None
     now: Callable[[], datetime] = local_now
     """The date and time in calls, aware: another one where calls are tests."""
     deadlines: bool = True
@@ -93,6 +94,11 @@ class Work:
                     if kind == "transcribe":
                         self._cancel(kind, number)
                 self._start("transcribe", command.request, self._transcribe(command))
+            case cmd.JudgeTurn():
+                for kind, number in list(self._tasks):
+                    if kind == "judge":
+                        self._cancel(kind, number)
+                self._start("judge", command.request, self._judge(command))
             case cmd.Match():
                 self._start("match", command.request, self._match(command))
             case cmd.Generate():
@@ -176,6 +182,20 @@ class Work:
             self._tell(ev.TranscriptFailed(wanted.request, error.cause))
         else:
             self._tell(ev.TranscriptReady(wanted.request, heard.text))
+
+    async def _judge(self, wanted: cmd.JudgeTurn) -> None:
+        """Best effort: without a judgement in time the words alone decide."""
+        if (judge := self._parts.judge) is None or not judge.ready:
+            return
+        try:
+            probability = await judge.judge(
+                self._hearing.said(JUDGED_S), rate=self._rate, deadline=self._due(wanted.deadline),
+                give_up=wanted.deadline,
+            )  # fmt: skip
+        except EngineError as error:
+            log.info("call=%s turn=%d %s", self._id, wanted.utterance, error)
+        else:
+            self._tell(ev.TurnJudged(wanted.request, round(probability, 3)))
 
     async def _match(self, wanted: cmd.Match) -> None:
         found = await self._parts.matcher.match(wanted.text)

@@ -266,7 +266,7 @@ def show(trials: Sequence[Trial], title: str) -> None:
     )  # fmt: skip
     for trial in trials:
         table.add_row(f"{trial.kind}/{trial.name}", *cells(trial))
-        for crowd in trial.crowds if trial.kind in ("llm", "embed") else ():
+        for crowd in trial.crowds if trial.kind in ("llm", "embed", "turn") else ():
             if crowd.at_once > 1:
                 rate = f"{crowd.per_s:.0f}/s"
                 first = (seconds_of(crowd.first_p50_s), seconds_of(crowd.first_p95_s))
@@ -278,7 +278,7 @@ def show(trials: Sequence[Trial], title: str) -> None:
             console.print(Text(f"{trial.kind}/{trial.name}: {trial.error}", "bold red"), soft_wrap=True)
     if any(not trial.error for trial in trials):
         told = (
-            "first: what a caller waits for. speed: of real time (stt, tts), tokens or sentences a second (llm, embed)"
+            "first: what a caller waits for. speed: of real time (stt, tts), tokens, sentences, judgements a second"
         )
         console.print(Text(f"{told}. at once: callers who still have it in time.", "dim"), soft_wrap=True)
 

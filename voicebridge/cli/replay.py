@@ -25,12 +25,12 @@ def replay(log: Path, as_json: bool, quiet: bool) -> None:
     """
     try:
         with log.open(encoding="utf-8") as lines:
-            agent, context_tokens, source = eventlog.read(lines)
+            head, source = eventlog.read(lines)
             steps = list(source)
     except (eventlog.LogError, UnicodeDecodeError) as error:
         click.echo(f"voicebridge: {log}: {error}", err=True)
         sys.exit(2)
-    core = Conversation(agent, context_tokens=context_tokens)
+    core = Conversation(head.agent, context_tokens=head.context_tokens, judged=head.judged)
     again = [tuple(core.handle(step.event, step.now)) for step in steps]
     differences = eventlog.differences(steps, again)
     if as_json:

@@ -102,7 +102,9 @@ class Limits:
     `speculate_s` after the caller's last voiced sample the recogniser is asked and an answer prepared; it is
     played when `endpoint_s` have passed without speech (`endpoint_unsure_s` when no rule is sure to be meant: he may
     not have come to the point yet; `endpoint_open_s` when the words so far cannot be the end of a sentence;
-    `endpoint_complete_s` when he is surely done: a whole question that a rule answers, a goodbye, all the digits). A
+    `endpoint_complete_s` when he is surely done: a whole question that a rule answers, a goodbye, all the digits).
+    Where the sound is judged, too, and it is less probable than `turn_open_below` that he has finished, the endpoint is
+    `endpoint_open_s` whatever the words. A
     caller who goes on within `go_on_s` of an answer's beginning had not finished: what he said before belongs to it.
     Where digits or letters were asked for, the endpoint is `endpoint_spelled_s`.
     A caller who waits for a human hears a line every `hold_every_s`, and is given up to the fallback after `ring_s`.
@@ -119,6 +121,7 @@ class Limits:
     endpoint_s: float = 0.30
     endpoint_unsure_s: float = 0.60
     endpoint_open_s: float = 0.90
+    turn_open_below: float = 0.3
     go_on_s: float = 1.5
     partial_first_s: float = 0.9
     partial_every_s: float = 0.9

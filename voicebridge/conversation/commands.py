@@ -58,6 +58,15 @@ class Transcribe:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeTurn:
+    """Have the sound of the current utterance judged: has he finished? Of no use after `deadline`."""
+
+    request: int
+    utterance: int
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """Find the rule whose examples fit."""
 
@@ -216,6 +225,7 @@ Command = (
     WarmModel
     | Listen
     | Transcribe
+    | JudgeTurn
     | Match
     | Parse
     | RunTool

@@ -16,6 +16,7 @@ from voicebridge.conversation.backchannel import is_backchannel, is_noise, words
 from voicebridge.conversation.commands import (
     ChatMessage,
     Command,
+    JudgeTurn,
     Listen,
     PausePlayout,
     Prefill,
@@ -36,10 +37,15 @@ SUSPENDED_FOR_S = 0.25
 
 
 class Conversation(Keying):
-    """One call's conversation. `now` is any clock that only goes forward, in seconds."""
+    """One call's conversation. `now` is any clock that only goes forward, in seconds.
 
-    def __init__(self, agent: AgentSpec, *, context_tokens: int = 2048) -> None:
+    `judged`: somebody can tell from the sound whether the caller has finished.
+    """
+
+    def __init__(self, agent: AgentSpec, *, context_tokens: int = 2048, judged: bool = False) -> None:
         super().__init__(agent, context_tokens=context_tokens)
+        self._judged = judged
+        self._judgement: int | None = None  # of this pause, awaited
         self._purpose: Purpose = "final"
         self._voice_began = 0.0
         self._voiced = 0.0
@@ -51,6 +57,7 @@ class Conversation(Keying):
             ev.SpeechStopped: self._on_speech_stopped,
             ev.TranscriptReady: self._on_transcript,
             ev.TranscriptFailed: self._on_transcript_failed,
+            ev.TurnJudged: self._on_turn_judged,
             ev.RuleMatched: self._on_rule_matched,
             ev.ModelText: self._on_model_text,
             ev.ModelDone: self._on_model_done,
@@ -119,7 +126,7 @@ class Conversation(Keying):
     def _on_speech_started(self, event: ev.SpeechStarted) -> None:
         self._caller = Caller.SPEAKING
         self._voice_began = self._now - event.ago
-        self._request = None
+        self._request = self._judgement = None
         self._endpoint_passed = False
         for name in ("speculate", "endpoint", "no_input"):
             self._cancel_timer(name)
@@ -176,8 +183,12 @@ class Conversation(Keying):
         self._do(SetTimer("endpoint", max(self._now, self._last_voice + self._endpoint_s)))
 
     def _speculate(self) -> None:
-        if self._caller is Caller.PAUSING:
-            self._transcribe("speculative")
+        if self._caller is not Caller.PAUSING:
+            return
+        self._transcribe("speculative")
+        if self._judged and not self._spelling():  # who spells gets more time than a judgement would give him
+            self._judgement = self._number()
+            self._do(JudgeTurn(self._judgement, self._turn, self._last_voice + self._limits.endpoint_s))
 
     def _endpoint(self) -> None:
         if self._caller is not Caller.PAUSING:
@@ -281,6 +292,10 @@ class Conversation(Keying):
         if self._caller is Caller.PAUSING and self._endpoint_s <= self._limits.endpoint_s:
             self._endpoint_s = min(self._endpoint_s, self._limits.endpoint_complete_s)
             self._do(SetTimer("endpoint", max(self._now, self._last_voice + self._endpoint_s)))
+
+    def _on_turn_judged(self, event: ev.TurnJudged) -> None:
+        if event.request == self._judgement and event.probability < self._limits.turn_open_below:
+            self._wait_longer(self._limits.endpoint_open_s)
 
     def _nothing_said(self) -> None:
         """A noise: as if nothing had been."""
@@ -387,7 +402,7 @@ class Conversation(Keying):
     def _interrupt_self(self) -> None:
         """Drop what both sides were about; a caller who is still speaking is listened to no further."""
         super()._interrupt_self()
-        self._request = None
+        self._request = self._judgement = None
         self._endpoint_passed = False
         if self._caller is Caller.PAUSING:
             self._caller = Caller.SILENT

@@ -47,6 +47,14 @@ class TranscriptFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnJudged:
+    """The answer to a JudgeTurn command: how probable it is, by the sound, that the caller has finished."""
+
+    request: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class RuleMatched:
     """The answer to a Match command: the rule's name, or None. Not `sure`: it is only perhaps what was meant."""
 
@@ -203,6 +211,7 @@ Event = (
     | SpeechStopped
     | TranscriptReady
     | TranscriptFailed
+    | TurnJudged
     | RuleMatched
     | ModelText
     | ModelDone

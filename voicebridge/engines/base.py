@@ -1,6 +1,6 @@
 """What listens, thinks and speaks: the shapes every engine has, wherever it runs.
 
-An engine is an object named by an entry point (`voicebridge.stt`, `.llm`, `.tts`); a session is one call's use of
+An engine is an object named by an entry point (`voicebridge.stt`, `.llm`, `.tts`, ...); a session is one call's use of
 it. Every method that waits either gives its result, is cancelled, or raises `EngineError`: a client reconnects,
 replays what the engine had been told, and gives up at `give_up` (time.monotonic() seconds), never later.
 
@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 from voicebridge.conversation.commands import ChatMessage
 from voicebridge.conversation.toolspec import ToolCall, ToolSpec
 
-EngineKind = Literal["stt", "llm", "tts", "embed"]
+EngineKind = Literal["stt", "llm", "tts", "embed", "turn"]
 
 
 class EngineError(Exception):
@@ -212,3 +212,18 @@ class Embedder(Protocol):
     def ready(self) -> bool: ...
     async def embed(self, texts: Sequence[str], *, give_up: float) -> list[list[float]]:
         """One L2-normalised vector a text. Raises EngineError."""
+
+
+class TurnJudge(Protocol):
+    """From the sound of what a caller says: has he finished, or does he only pause?"""
+
+    name: str
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    @property
+    def ready(self) -> bool: ...
+    async def judge(self, pcm: bytes, *, rate: int, deadline: float, give_up: float) -> float:
+        """The probability that he has finished. `pcm`: what he said of this utterance, up to now (of a long one the
+        last 8 s), 16-bit little-endian mono at `rate`. Raises EngineError.
+        """

@@ -1,7 +1,7 @@
 """Many callers at once, imitated as they are, and how long each kind of engine makes them wait.
 
 Recognisers hear the packaged demo caller in real time, voices are asked for the next clause when the last has been
-played, models are asked by everybody at the same moment, embedders without a pause. See trial.py.
+played, models are asked by everybody at the same moment, embedders and judges of turns without a pause. See trial.py.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Crowd:
     """`at_once` callers: their first output in seconds, over `requests` of which `failed` had none.
 
     `per_s` is what all of them got together each second: seconds of speech (stt, tts), pieces of text, which are
-    tokens more or less (llm), sentences (embed).
+    tokens more or less (llm), sentences (embed), judgements (turn).
     """
 
     at_once: int
@@ -209,11 +209,30 @@ class _Embedder(Measure):
         return await _together(caller, at_once, min(seconds, 2.0))
 
 
+class _TurnJudge(Measure):
+    steps = (1, 4, 8)
+    every = True
+
+    async def alone(self, seconds: float) -> dict[str, Any]:
+        return {"per_s": (await self.crowd(1, seconds)).per_s}
+
+    async def crowd(self, at_once: int, seconds: float) -> Crowd:
+        async def caller(number: int, tally: _Tally) -> None:
+            pcm = utterances()[number % len(utterances())]
+            while not tally.over:
+                async with tally.request(1):
+                    now = time.monotonic()
+                    await self.engine.judge(pcm, rate=RATE, deadline=now, give_up=now + ANSWER_S)
+
+        return await _together(caller, at_once, min(seconds, 2.0))
+
+
 MEASURES: dict[str, Callable[[Any, str], Measure]] = {
     "stt": _Recogniser,
     "tts": _Speaker,
     "llm": _Model,
     "embed": _Embedder,
+    "turn": _TurnJudge,
 }
 
 

@@ -23,7 +23,7 @@ from voicebridge.engines.crowd import MEASURES, Crowd, Measure
 READY_S = 60.0
 CRASHES = 3
 """Restarts of a worker after which nothing better is to be expected."""
-IN_TIME_S = {"stt": 0.5, "tts": 0.5, "llm": 1.0, "embed": 0.2}
+IN_TIME_S = {"stt": 0.5, "tts": 0.5, "llm": 1.0, "embed": 0.2, "turn": 0.24}
 GUESS = 0.4
 """Of one core: with so much work the search for the most callers begins."""
 
@@ -35,7 +35,7 @@ class Trial:
     """What was measured of one engine; None where it was not. Where `error` is set, the rest is from before it.
 
     `factor`: seconds of work for a second of speech, one request at a time (stt, tts). `per_s`: as in Crowd, of one
-    caller alone (llm, embed). `at_once` is 0 where even one caller waits too long; `more`: it was not the limit.
+    caller alone (llm, embed, turn). `at_once` is 0 where even one caller waits too long; `more`: it was not the limit.
     `rss_mb`, `pss_mb`: memory of the worker process after its work; PSS counts what is shared with others in part.
     """
 

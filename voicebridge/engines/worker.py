@@ -9,7 +9,8 @@ hold `id`, `deadline` (time.monotonic() seconds; a client that sends none is ser
 result in 1 s) and, for synthesis, `speed` and `language`. The answer's `context` holds `id`, `queued_s`
 and `busy_s`. Word marks come in an event `voicebridge-marks` before `audio-stop`, which other clients
 ignore. How recognisers are served that hear while the caller speaks: stt_worker.py;
-how voices are: tts_worker.py.
+how voices are: tts_worker.py. A judge of turns answers `voicebridge-judge` (a `context`) and the audio events of
+`transcribe` with `voicebridge-turn` (`probability`, `context`).
 """
 
 from __future__ import annotations
@@ -52,19 +53,24 @@ class SpeechWorker(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def kind(self) -> Literal["stt", "tts"]: ...
+    def kind(self) -> Literal["stt", "tts", "turn"]: ...
     @property
     def languages(self) -> Sequence[str]: ...
     @property
     def threads(self) -> int:
         """How many threads compute at the same time."""
 
-    def open(self) -> Recogniser | Synthesiser | StreamingModel:
+    def open(self) -> Recogniser | Synthesiser | StreamingModel | Judge:
         """Load and warm up the model. Called once in each computing thread, which alone uses the result.
 
         A recogniser that hears while the caller speaks (stt_worker.py) gives a StreamingModel, maybe the same to all
         threads, and has an attribute `streaming`, which is True.
         """
+
+
+Judge = Callable[[bytes, int], float]
+"""(16-bit little-endian mono PCM, its rate in Hz) -> the probability that who speaks has finished."""
+JUDGE_EVENT, TURN_EVENT = "voicebridge-judge", "voicebridge-turn"
 
 
 def is_streaming(worker: SpeechWorker) -> bool:
@@ -81,6 +87,8 @@ def info(worker: SpeechWorker) -> Event:
         "version": None,
     }
     entry = artifact | {"languages": list(worker.languages)}
+    if worker.kind == "turn":
+        return Event("info", {TURN_EVENT: [entry]})
     if worker.kind == "stt":
         program = artifact | {"models": [entry], "supports_transcript_streaming": is_streaming(worker)}
         return Event("info", {"asr": [program]})
@@ -95,7 +103,10 @@ def _voices(worker: SpeechWorker) -> Sequence[tuple[str, Sequence[str]]]:
 
 
 class Connection:
-    """One client of a recogniser. Its next request replaces one that waits; one that left gets nothing computed."""
+    """One client of a recogniser, or of a judge of turns.
+
+    Its next request replaces one that waits; one that left gets nothing computed.
+    """
 
     def __init__(
         self,
@@ -133,7 +144,7 @@ class Connection:
                 await self._write(info(self._worker))
             case "ping":
                 await self._write(Event("pong", dict(event.data)))
-            case "transcribe":
+            case "transcribe" | "voicebridge-judge":
                 self._request = event.data
             case "audio-start":
                 self._pcm.clear()
@@ -141,10 +152,15 @@ class Connection:
             case "audio-chunk":
                 self._add(event)
             case "audio-stop":
-                pcm, rate, language = bytes(self._pcm), self._rate, str(self._request.get("language") or "")
-                self._submit(self._request, lambda recognise: recognise(pcm, rate, language))
+                self._submit(self._request, self._work())
                 self._request = {}
                 self._pcm.clear()
+
+    def _work(self) -> Callable[[Any], Any]:
+        pcm, rate, language = bytes(self._pcm), self._rate, str(self._request.get("language") or "")
+        if self._worker.kind == "turn":
+            return lambda judge: judge(pcm, rate)
+        return lambda recognise: recognise(pcm, rate, language)
 
     def _add(self, event: Event) -> None:
         if event.data["width"] != 2 or event.data["channels"] != 1:
@@ -174,7 +190,9 @@ class Connection:
         else:
             told = {"id": context.get("id"), "queued_s": done.queued_s, "busy_s": done.busy_s}
             log.debug("request %s: queued %.3f s, computed %.3f s", told["id"], done.queued_s, done.busy_s)
-            events = [Event("transcript", {"text": done.result, "context": told})]
+            turn = self._worker.kind == "turn"
+            kind, field = (TURN_EVENT, "probability") if turn else ("transcript", "text")
+            events = [Event(kind, {field: done.result, "context": told})]
         with contextlib.suppress(OSError):
             for event in events:
                 await self._write(event)
@@ -197,7 +215,7 @@ def find_engine(reference: str) -> Any:
         return getattr(importlib.import_module(module), attribute)
     from importlib.metadata import entry_points  # 50 ms that the other way saves
 
-    for group in ("voicebridge.stt", "voicebridge.tts"):
+    for group in ("voicebridge.stt", "voicebridge.tts", "voicebridge.turn"):
         for entry in entry_points(group=group, name=reference):
             return entry.load()
     raise LookupError(f"no speech engine is named {reference!r}")

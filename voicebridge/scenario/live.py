@@ -226,10 +226,10 @@ async def _seen(phone: Telephone, call_id: uuid.UUID, store: CallStore, *, agent
             )
         await asyncio.sleep(0.05)
     with path.open(encoding="utf-8") as lines:
-        spec, _, steps = eventlog.read(lines)
+        head, steps = eventlog.read(lines)
         seen = observe(steps)
-    if agent and spec.name != agent:
-        raise LiveError(f"the daemon answers as agent {spec.name!r}: start it with --agent {agent}")
+    if agent and head.agent.name != agent:
+        raise LiveError(f"the daemon answers as agent {head.agent.name!r}: start it with --agent {agent}")
     seen.marks += phone.marks
     seen.trouble = phone.trouble
     seen.sounds = phone.sounds()

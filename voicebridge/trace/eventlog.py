@@ -48,9 +48,18 @@ class Step:
     commands: tuple[commands.Command, ...]
 
 
-def header(agent: AgentSpec, *, call: str, context_tokens: int) -> str:
-    made = {"format": FORMAT, "call": call, "context_tokens": context_tokens, "agent": dataclasses.asdict(agent)}
-    return json.dumps(made)
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the call's core was made of. `judged`: the sound of turns was judged."""
+
+    agent: AgentSpec
+    context_tokens: int
+    judged: bool = False
+
+
+def header(agent: AgentSpec, *, call: str, context_tokens: int, judged: bool = False) -> str:
+    made = {"format": FORMAT, "call": call, "context_tokens": context_tokens, "judged": judged}
+    return json.dumps(made | {"agent": dataclasses.asdict(agent)})
 
 
 def line(step: Step, *, masked: bool = False) -> str:
@@ -81,8 +90,8 @@ def _masked(part: Any) -> Any:
     return [_masked(value) for value in part] if isinstance(part, list | tuple) else part
 
 
-def read(lines: Iterable[str]) -> tuple[AgentSpec, int, Iterator[Step]]:
-    """The agent, its context size, and the steps. Raises LogError, also from the iterator."""
+def read(lines: Iterable[str]) -> tuple[Head, Iterator[Step]]:
+    """What the core was made of, and the steps. Raises LogError, also from the iterator."""
     source = iter(enumerate(lines, 1))
     try:
         _, first = next(source)
@@ -90,7 +99,7 @@ def read(lines: Iterable[str]) -> tuple[AgentSpec, int, Iterator[Step]]:
         if head["format"] != FORMAT:
             raise LogError(f"line 1: format {head['format']!r}, this version reads {FORMAT!r}")
         agent = TypeAdapter(AgentSpec).validate_python(head["agent"])
-        return agent, int(head["context_tokens"]), _steps(source)
+        return Head(agent, int(head["context_tokens"]), head.get("judged", False) is True), _steps(source)
     except (StopIteration, ValueError, KeyError, TypeError) as error:
         raise LogError(f"line 1: not the header of an event log ({error})") from error
 

@@ -22,6 +22,7 @@ STAGES = {
     "parsed": "the form's answer understood",
     "tool": "tool begun",
     "tool_done": "tool's result",
+    "judged": "the sound of the end judged",
     "first_token": "model's first token",
     "first_clause": "first clause complete",
     "speech_ready": "first speech ready",
@@ -211,6 +212,8 @@ class Timeline:
                 turn.marks["parsed"] = now
                 if self._secret and turn.caller:  # it turns out that what he said was one
                     turn.secret, turn.caller = True, MASK
+            case ev.TurnJudged():
+                turn.marks.setdefault("judged", now)
             case ev.ModelText():
                 turn.marks.setdefault("first_token", now)
             case ev.ToolDone():

@@ -35,6 +35,7 @@ WORDS_RIGHT = 0.6
 STT_SLOW, TTS_SLOW = 0.35, 0.5  # of the speech's own length
 FIRST_TOKEN_SLOW_S = 0.75
 EMBED_SLOW_S = 0.2
+TURN_SLOW_S = 0.24  # from the moment it is asked to the endpoint
 BUSY = "is the machine busy (uptime, top)? Otherwise a smaller model, or an engine on another machine"
 
 DEBUG = "voicebridge --log-level debug doctor"
@@ -204,11 +205,19 @@ async def _embed(engine: Any, agent: AgentSpec) -> Answer:
     return Answer(f"a sentence in {took * 1000:.0f} ms ({len(vector)} dimensions)", slow=took > EMBED_SLOW_S)
 
 
+async def _judge_turn(engine: Any, agent: AgentSpec) -> Answer:
+    line, now = recorded_sentence(), time.monotonic()
+    probability = await engine.judge(line.pcm, rate=RATE, deadline=now, give_up=now + ANSWER_S)
+    took = time.monotonic() - now
+    return Answer(f"a pause judged in {took * 1000:.0f} ms ({probability:.0%} finished)", slow=took > TURN_SLOW_S)
+
+
 _REQUESTS: dict[str, Callable[[Any, AgentSpec], Awaitable[Answer]]] = {
     "stt": _transcribe,
     "llm": _generate,
     "tts": _synthesize,
     "embed": _embed,
+    "turn": _judge_turn,
 }
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from voicebridge import plugins
 from voicebridge.cli.checks.advice import Advice, Machine, advise
@@ -23,7 +23,7 @@ from voicebridge.engines.trial import Trial, tried
 from voicebridge.modelstore.catalogue import catalogue
 
 SECONDS = 15.0
-AT_MOST = {"stt": 16, "tts": 16, "llm": 1, "embed": 1}
+AT_MOST: dict[EngineKind, int] = {"stt": 16, "tts": 16, "llm": 1, "embed": 1}
 """Callers at once that are imitated; a model's crowd takes too long for a short benchmark."""
 SHARE = {"stt": 0.4, "tts": 0.3, "llm": 0.2, "embed": 0.1}
 BUSY = 0.5
@@ -46,7 +46,7 @@ def machine(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> Machine:
 async def measure(seconds: float, tell: Tell) -> list[Trial]:
     """The embedded engines, one after the other: what their speed tells of the machine holds for others too."""
     trials = []
-    for kind in get_args(EngineKind):
+    for kind in AT_MOST:
         name = str(_embedded(kind))
         try:
             engine = plugins.load(kind, name).create({})
