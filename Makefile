@@ -74,8 +74,9 @@ bench-media: $(STAMP)-dev ## 1,000 paced calls in one process, against asyncio s
 bench-answers: $(STAMP)-dev models ## The demo agent's exams, by recorded voices
 	$(BIN)/python -m bench.answers
 
-bench-faults: $(STAMP)-dev models ## kill -9 of each engine worker in the middle of a call
+bench-faults: $(STAMP)-dev models llama ## Engines killed, frozen, babbling or full in the middle of a call
 	$(BIN)/python -m bench.faults
+	$(BIN)/python -m bench.engine_faults
 
 bench-heard: $(STAMP)-dev models ## Barge-ins: how soon the agent stops, and whether history holds what was heard
 	$(BIN)/python -m bench.heard

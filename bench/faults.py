@@ -61,6 +61,11 @@ class Outcome:
 
 def worker_pids(ancestor: int) -> dict[str, int]:
     """Engine workers below a process, by the name of their socket."""
+    return {socket.stem: pid for socket, pid in worker_sockets(ancestor).items()}
+
+
+def worker_sockets(ancestor: int) -> dict[Path, int]:
+    """Engine workers below a process, by their socket: several of a kind are told apart by its folder."""
     parents, names = {}, {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
@@ -73,7 +78,7 @@ def worker_pids(ancestor: int) -> dict[str, int]:
         pid = int(folder.name)
         parents[pid] = int(status.partition("PPid:")[2].split()[0])
         if "--socket" in argv:
-            names[pid] = Path(argv[argv.index("--socket") + 1]).stem
+            names[pid] = Path(argv[argv.index("--socket") + 1])
     return {name: pid for pid, name in names.items() if ancestor in _line_of(pid, parents)}
 
 
