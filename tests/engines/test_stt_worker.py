@@ -28,6 +28,7 @@ class Ears:
         self.gate = threading.Event()
         self.gate.set()
         self.order: list[str] = []
+        self.step_s = 0.0
 
     def listener(self, rate: int, language: str, phrases: Sequence[str]) -> Ear:
         if language == "xx":
@@ -52,6 +53,7 @@ class Ear:
             return False
         if self._name == "broken":
             raise RuntimeError("native code said no")
+        time.sleep(self._ears.step_s)
         self.done += STEP
         self._ears.order.append(self._name)
         return True
@@ -182,6 +184,29 @@ async def test_who_left_gets_nothing_computed(tmp_path: Path) -> None:
         assert (await stays.transcribe(**soon())).text == f"{STEP} in all, end 1"
         assert ears.order.count("leaves") <= 3, "of 50"
         await stays.close()
+
+
+@pytest.mark.parametrize("how", ["he hangs up", "he begins anew"])
+async def test_what_nobody_waits_for_any_more_is_not_computed_to_its_end(tmp_path: Path, how: str) -> None:
+    async with serving(tmp_path / "s") as (ears, _):
+        gone, other = session(tmp_path / "s", "gone"), session(tmp_path / "s", "other")
+        ears.step_s = 0.005
+        gone.feed(bytes(STEP * 500))
+        asked = asyncio.create_task(gone.transcribe(**soon()))
+        async with asyncio.timeout(10):
+            while len(ears.order) < 20:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.01)
+        if how == "he hangs up":
+            await gone.close()
+        else:
+            gone.begin(2)
+            gone.feed(bytes(STEP))
+        with contextlib.suppress(EngineError):
+            await asked
+        other.feed(bytes(STEP))
+        assert (await other.transcribe(**soon())).text == f"{STEP} in all, end 1"
+        assert ears.order.count("gone") < 250
+        await gone.close()
 
 
 async def test_describe_and_ping_are_answered_while_the_engine_is_busy(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ class _Ask:
     asked: float = field(default_factory=time.monotonic)
     busy_s: float = 0.0
     superseded: bool = False
-    """He asked again since: the answer would not be read, and an end would have to be undone."""
+    """He asked again since, began anew or went: the answer would not be read, and an end would have to be undone."""
 
 
 @dataclass(slots=True)
@@ -119,6 +119,7 @@ class Stream:
         except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
             log.warning("connection closed: %s", type(error).__name__)  # it does not speak Wyoming
         finally:
+            self._supersede()
             worker.cancel()
             if self._job is not None:
                 self._job.drop()
@@ -155,17 +156,23 @@ class Stream:
         phrases = tuple(str(phrase) for phrase in context.get("phrases") or ())
         language = str(self._asked.get("language") or "")
         self._begun = True
+        self._supersede()
         self._todo.clear()
         self._do(_Begin(rate, language, phrases, foreign="id" not in context))
 
     def _do(self, thing: _Begin | _Ask | bytes) -> None:
-        for earlier in self._todo if isinstance(thing, _Ask) else ():
-            if isinstance(earlier, _Ask):
-                earlier.superseded = True
+        if isinstance(thing, _Ask):
+            self._supersede()
         self._todo.append(thing)
         self._wake.set()
         if isinstance(thing, _Ask) and self._job is not None:
             self._scheduler.hasten(self._job, deadline=thing.deadline)
+
+    def _supersede(self) -> None:
+        """Nobody waits for what was asked so far: a thread that computes it stops."""
+        for earlier in self._todo:
+            if isinstance(earlier, _Ask):
+                earlier.superseded = True
 
     # ---- what is done
 
@@ -243,7 +250,7 @@ class Stream:
 
         def work(_: Any) -> Heard | None:
             while listener.advance(ending=ending):
-                if ask is None or self._scheduler.has_sooner(deadline):
+                if ask is None or ask.superseded or self._scheduler.has_sooner(deadline):
                     return None
             if ask is not None and ask.superseded:
                 return None
