@@ -17,7 +17,8 @@ WORDS = ("We ", "are ", "open ", "from ", "nine ", "to ", "five.")
 
 class ChatServer:
     """Says WORDS, behind what an assistant's last message says of them already. `mood`: well, hung (gives nothing),
-    empty, garbage, refuses, breaks (after three words), stalls (after three words), calls (a tool)."""
+    empty, garbage, refuses, breaks (after three words), stalls (after three words), blanks (nothing
+    else, for ever), calls (a tool)."""
 
     def __init__(self, name: str, folder: Path, mood: str = "well") -> None:
         self.name = name
@@ -83,6 +84,11 @@ class ChatServer:
                 await writer.drain()
                 await self.go_on.wait()
                 words = words[3:]
+            case "blanks":
+                while True:
+                    self._say(writer, (" \n",))
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
             case "calls":
                 call = {"index": 0, "id": "1", "function": {"name": "hours", "arguments": "{}"}}
                 self._send(writer, {"tool_calls": [call]})

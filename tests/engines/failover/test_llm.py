@@ -63,7 +63,7 @@ async def test_the_first_answers_as_long_as_it_works(tmp_path: Path, moves: list
         await session.close()
 
 
-@pytest.mark.parametrize("mood", ["hung", "empty", "garbage", "refuses", "dead"])
+@pytest.mark.parametrize("mood", ["hung", "empty", "blanks", "garbage", "refuses", "dead"])
 async def test_where_one_says_nothing_another_answers(tmp_path: Path, moves: list[Move], mood: str) -> None:
     async with chatting(tmp_path, a=mood, b="well") as (a, b), started(a, b) as engine:
         if mood == "dead":

@@ -87,8 +87,13 @@ class Relay:
                     return
                 self._gone(run, what.error or EngineError("llm", run.member.name, "garbage", "an empty answer"))
                 continue
-            self._goes_on_with(run)
-            self._roster.answered(run.member)
+            if isinstance(what, str) and not what.strip():  # who gives blanks for ever has given nothing
+                self._help_out()
+                if not self._text:
+                    continue
+            else:
+                self._goes_on_with(run)
+                self._roster.answered(run.member)
             if isinstance(what, str):
                 self._text += what
                 self._pieces += 1
@@ -110,8 +115,11 @@ class Relay:
                 async with asyncio.timeout(LOOK_S):
                     return await self._came.get()
             except TimeoutError:
-                if self._next and self._wants_next():
-                    self._start_next()
+                self._help_out()
+
+    def _help_out(self) -> None:
+        if self._next and self._wants_next():
+            self._start_next()
 
     def _start_next(self) -> None:
         run = _Run(self._next.pop(0))
