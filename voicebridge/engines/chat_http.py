@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from voicebridge.conversation.commands import ChatMessage
-from voicebridge.engines.guard import harmless
+from voicebridge.engines.guard import harmless, whole
 from voicebridge.engines.liveness import OPTIONS
 
 KEPT_S = 20.0
@@ -145,7 +145,7 @@ def text_of(delta: Mapping[str, Any]) -> str:
     text = delta.get("content") or ""
     if not isinstance(text, str):
         raise HttpTrouble("garbage", "a stream event whose content is no text")
-    return text
+    return whole(text)
 
 
 async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:

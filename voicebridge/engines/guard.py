@@ -27,3 +27,8 @@ def harmless(text: str) -> str:
 def one_line(text: str) -> str:
     """`text` as harmless data of one line; JSON stays valid JSON."""
     return harmless(_LINE_ENDS.sub(" ", text)).strip()
+
+
+def whole(text: str) -> str:
+    """`text` without halves of surrogate pairs: JSON may hold them, and nothing that is sent or written can."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

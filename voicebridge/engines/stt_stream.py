@@ -19,6 +19,7 @@ from wyoming.audio import AudioChunk, AudioStart
 from wyoming.event import Event, async_read_event, async_write_event
 
 from voicebridge.engines.base import EngineError, HeardWord, Transcript
+from voicebridge.engines.guard import whole
 from voicebridge.engines.stt_worker import LOOK_EVENT
 from voicebridge.engines.wyoming_link import CONNECT_TIMEOUT_S, RETRY_S, Address, LinkLost, request_context
 
@@ -261,7 +262,7 @@ class StreamingSttSession:
         busy = context.get("busy_s")
         return Transcript(
             utterance=ask.utterance,
-            text=text.strip(),
+            text=whole(text).strip(),
             samples=ask.at // 2,
             started=ask.started,
             finished=time.monotonic(),

@@ -13,6 +13,7 @@ from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.event import Event
 
 from voicebridge.engines.base import EngineError, SttSession, Transcript
+from voicebridge.engines.guard import whole
 from voicebridge.engines.local import Host, RemoteHost
 from voicebridge.engines.stt_stream import StreamingSttSession
 from voicebridge.engines.wyoming_link import Address, Links, request_context
@@ -112,7 +113,7 @@ class WyomingSttSession:
         busy = told.get("busy_s") if isinstance(told, dict) else None
         return Transcript(
             utterance=utterance,
-            text=text.strip(),
+            text=whole(text).strip(),
             samples=fed // 2,
             started=started,
             finished=time.monotonic(),
