@@ -23,7 +23,7 @@ from voicebridge.engines.trial import Trial, tried
 from voicebridge.modelstore.catalogue import catalogue
 
 SECONDS = 15.0
-AT_MOST: dict[EngineKind, int] = {"stt": 16, "tts": 16, "llm": 1, "embed": 1}
+AT_MOST: dict[EngineKind, int] = {"stt": 16, "llm": 1, "tts": 16, "embed": 1}
 """Callers at once that are imitated; a model's crowd takes too long for a short benchmark."""
 SHARE = {"stt": 0.4, "tts": 0.3, "llm": 0.2, "embed": 0.1}
 BUSY = 0.5
