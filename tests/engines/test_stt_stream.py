@@ -170,7 +170,9 @@ async def test_garbage_is_told_not_hung_on(tmp_path: Path, line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [{}, {"text": 7}, {"text": "x", "words": [[1]]}, {"text": "x", "words": [["a", "b", 0, 0]]}]
+    "answer",
+    [{}, {"text": 7}, {"text": "x" * 20_001}, {"text": "x", "words": [[1]]}, {"text": "", "words": [["a", "", 0, 0]]}],
+    ids=["nothing", "a number", "too long", "short words", "words of words"],
 )
 async def test_an_answer_that_is_none_is_garbage(tmp_path: Path, answer: dict[str, Any]) -> None:
     async def wrong(_: FakeWorker, event: Event, writer: asyncio.StreamWriter) -> bool:

@@ -193,9 +193,10 @@ async def test_error_event_is_final(tmp_path: Path) -> None:
         assert len(server.requests) == 1
 
 
-async def test_transcript_without_text_is_garbage(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [{}, {"text": "well " * 5_000}], ids=["nothing", "far too much"])
+async def test_transcript_without_text_is_garbage(tmp_path: Path, told: dict[str, str]) -> None:
     async def empty(_: FakeServer, __: bytes, writer: asyncio.StreamWriter) -> None:
-        await async_write_event(Event("transcript", {}), writer)
+        await async_write_event(Event("transcript", told), writer)
 
     async with serving(tmp_path / "s", empty), session_at(tmp_path / "s") as session:
         session.begin(1)

@@ -21,7 +21,7 @@ from wyoming.event import Event, async_read_event, async_write_event
 from voicebridge.engines.base import EngineError, HeardWord, Transcript
 from voicebridge.engines.guard import whole
 from voicebridge.engines.stt_worker import LOOK_EVENT
-from voicebridge.engines.wyoming_link import CONNECT_TIMEOUT_S, RETRY_S, Address, LinkLost, request_context
+from voicebridge.engines.wyoming_link import CONNECT_TIMEOUT_S, MAX_TEXT, RETRY_S, Address, LinkLost, request_context
 
 log = logging.getLogger(__name__)
 
@@ -257,8 +257,8 @@ class StreamingSttSession:
             )
         except (TypeError, ValueError):
             raise EngineError("stt", self._name, "garbage", "words that are none") from None
-        if not isinstance(text, str):
-            raise EngineError("stt", self._name, "garbage", "a transcript without text")
+        if not isinstance(text, str) or len(text) > MAX_TEXT:
+            raise EngineError("stt", self._name, "garbage", "a transcript without text, or with far too much")
         busy = context.get("busy_s")
         return Transcript(
             utterance=ask.utterance,

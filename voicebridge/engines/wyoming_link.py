@@ -31,6 +31,9 @@ CONNECT_LEAST_S = 0.5
 is sooner than the kernel's second (1 s)."""
 DESCRIBE_TIMEOUT_S = 2.0
 MAX_EVENTS = 10_000
+MAX_TEXT = 20_000
+"""Characters of a transcript: nobody says more in an utterance, and what is understood of it is found out beside the
+media clock (a megabyte took 4 s)."""
 ALSO_ENDS = {"transcript": ("transcript-start", "transcript-stop"), "audio-stop": ("audio-start", "synthesize-stopped")}
 """What ends the answer of a server that streams, too, once that answer has begun with the first of the two."""
 SPECULATIVE = 1e12  # JSON has no infinity

@@ -16,7 +16,7 @@ from voicebridge.engines.base import EngineError, SttSession, Transcript
 from voicebridge.engines.guard import whole
 from voicebridge.engines.local import Host, RemoteHost
 from voicebridge.engines.stt_stream import StreamingSttSession
-from voicebridge.engines.wyoming_link import Address, Links, request_context
+from voicebridge.engines.wyoming_link import MAX_TEXT, Address, Links, request_context
 
 MAX_UTTERANCE_S = 60
 CHUNK_BYTES = 32_000
@@ -108,8 +108,8 @@ class WyomingSttSession:
         context = request_context(self._links.address, identifier, deadline)
         answer = (await self._links.ask(self._request(context), "transcript", give_up=give_up, deadline=deadline))[-1]
         text, told = answer.data.get("text"), answer.data.get("context")
-        if not isinstance(text, str):
-            raise EngineError("stt", self._name, "garbage", "a transcript without text")
+        if not isinstance(text, str) or len(text) > MAX_TEXT:
+            raise EngineError("stt", self._name, "garbage", "a transcript without text, or with far too much")
         busy = told.get("busy_s") if isinstance(told, dict) else None
         return Transcript(
             utterance=utterance,
