@@ -257,6 +257,15 @@ def test_as_many_as_may_wait(model: Model) -> None:
     assert finished(bench, "c").generated == 1
 
 
+def test_who_was_cancelled_takes_nobodys_place(model: Model) -> None:
+    bench = Bench(model, waiting=2)
+    for call in "abcdef":
+        bench.batching.cancel(bench.ask(call, SYSTEM, COUNT))
+    bench.ask("g", SYSTEM, COUNT)
+    bench.all_done()
+    assert finished(bench, "g").generated == 6
+
+
 def test_an_answer_ends_where_the_calls_context_does(model: Model) -> None:
     bench = Bench(model, context=84)
     bench.ask("a", COUNT, BEGUN, tokens=200, agent="")

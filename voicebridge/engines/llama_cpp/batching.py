@@ -51,6 +51,7 @@ class Batching:
         self._deadlines, self._most_waiting, self._broken = deadlines, waiting, broken
         self._waiting: list[Request] = []
         self._running: list[Request] = []
+        self._queued: set[Request] = set()  # wait for a sequence, or to be heard of; not those cancelled meanwhile
         self._told: list[Callable[[], None]] = []
         self._changed = threading.Condition()
         self._order = itertools.count(1)
@@ -75,16 +76,18 @@ class Batching:
 
     def submit(self, request: Request) -> None:
         """Raises QueueFull."""
-        if len(self._waiting) + len(self._told) >= self._most_waiting:
+        if len(self._queued) >= self._most_waiting:
             if request.sampler is not None:
                 request.sampler.close()
             raise QueueFull(f"{self._most_waiting} requests are waiting")
+        self._queued.add(request)
         request.order = next(self._order)
         request.wording = Wording(request.stops)
         self._tell(lambda: self._take_in(request))
 
     def cancel(self, request: Request) -> None:
         """Nobody waits for it any more; nothing is delivered. What has been computed stays in the call's sequence."""
+        self._queued.discard(request)
         self._tell(lambda: self._forget(request))
 
     def defer(self, call: str, deadline: float) -> bool:
@@ -163,6 +166,7 @@ class Batching:
                 self._make_room(request)
                 continue
             self._waiting.remove(request)
+            self._queued.discard(request)
             self._running.append(request)
             self._do(place.operations)
             request.seq, request.reused = place.seq, place.reused
@@ -294,6 +298,7 @@ class Batching:
         request.deliver(Failed(status, detail))
 
     def _forget(self, request: Request) -> None:
+        self._queued.discard(request)
         if request in self._waiting:
             self._waiting.remove(request)
         if request in self._running:
