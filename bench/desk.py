@@ -30,13 +30,17 @@ AGENT = f"""\
 name = "desk"
 greeting = "{GREETING}"
 instructions = "You are the telephone assistant of a support desk. Answer in one short sentence."
-tools = ["take_message"]
-[tool_settings.take_message]
-say = "{DONE}"
 [[rules]]
 name = "hours"
 examples = ["{ASK_HOURS}", "what are the opening hours of support"]
 say = ["{HOURS}"]
+[lines]
+fillers = ["{FILLER}"]
+anything_else = ""
+[limits]
+answer_tokens = 12
+"""
+FORM = f"""\
 [[rules]]
 name = "account"
 examples = ["{ASK_ACCOUNT}", "what is the status of my account"]
@@ -52,11 +56,8 @@ kind = "digits"
 least = 4
 most = 4
 ask = ["{ACCOUNT}"]
-[lines]
-fillers = ["{FILLER}"]
-anything_else = ""
-[limits]
-answer_tokens = 12
+[tool_settings.take_message]
+say = "{DONE}"
 """
 OPTIONS = f"""\
 [engines.options.vosk]
@@ -83,10 +84,10 @@ def engines(stt: Sequence[str], llm: Sequence[str], tts: Sequence[str], more: st
     return f'[engines]\n{lists}\nembed = ""\n{OPTIONS}{more}'
 
 
-def prepare(folder: Path, lineup: str) -> Path:
-    """A configuration in that folder: the agent, and engines."""
+def prepare(folder: Path, lineup: str, *, form: bool = False) -> Path:
+    """A configuration in that folder: the agent, and engines. With a form its tool is in the model's prompt, too."""
     (folder / "agents").mkdir(parents=True, exist_ok=True)
-    (folder / "agents" / "desk.toml").write_text(AGENT)
+    (folder / "agents" / "desk.toml").write_text('tools = ["take_message"]\n' + AGENT + FORM if form else AGENT)
     (folder / "voicebridge.toml").write_text(f'default_agent = "desk"\n{lineup}')
     return folder / "voicebridge.toml"
 

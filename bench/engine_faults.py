@@ -35,11 +35,10 @@ from rich.table import Table
 from bench import desk
 from bench.calls import Round
 from bench.faults import ANSWER_LIMIT_S, SOUND_LIMIT_S, worker_sockets
-from bench.loop import RATE
+from bench.loop import RATE, RECOGNISER
 from bench.machine import machine
 from bench.wire import Wire, worker
 from tests.pbx.words import errors
-from voicebridge.audio.pcm import FRAME_S
 from voicebridge.cli.testcall import running_daemon, wait_for_record
 from voicebridge.phone import Heard, Line, Phone
 from voicebridge.trace.store import CallStore
@@ -172,7 +171,7 @@ def workers_to_strike(folder: Path) -> Iterator[Faulty]:
     run_dir = folder / "first"
     run_dir.mkdir(mode=0o700)
     lineup = lineup.replace("[engines.options.vosk]\n", f'[engines.options.vosk]\nrun_dir = "{run_dir}"\n')
-    lineup += f'[engines.options.{SECOND}]\nengine = "vosk"\nmodel = "{desk.RECOGNISER["model"]}"\n'
+    lineup += f'[engines.options.{SECOND}]\nengine = "vosk"\nmodel = "{RECOGNISER["model"]}"\n'
     lineup += 'language = "en"\nnice = 0\n'
     with running_daemon(desk.prepare(folder, lineup)) as (port, store):
         yield Faulty(port, store, run_dir, {})
@@ -206,6 +205,8 @@ def _cpu_seconds(pids: Iterable[int]) -> float:
 def judged(engine: str, fault: str, moment: str, made: Round, number: int) -> Outcome:
     """`number`: the struck line's."""
     turns, record = made.turns(), made.record or {}
+    if len(turns) <= number:  # it was over before
+        return Outcome(engine, fault, moment, None, None, 0, (), None, made.heard.ended_by, record.get("outcome", ""))
     (line, during), after = turns[number], turns[number + 1 : number + 2]
     understood = " ".join(turn["caller"] for turn in during).split()
     moves = [move for turn in record.get("turns", ()) for move in turn["moves"] if move["kind"] == KINDS[engine]]
