@@ -22,7 +22,7 @@ FLOORS = (
     {"config", "plugins", "modelstore"},
     {"agentfile"},
     {"targets", "logins", "tomlfile", "choice"},
-    {"conversation", "audio", "protocol", "hours"},
+    {"conversation", "audio", "protocol", "hours", "installation"},
 )
 # What would give a pure room a clock, a socket or a thread.
 IMPURE = {

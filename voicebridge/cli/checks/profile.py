@@ -20,6 +20,7 @@ from voicebridge.cli.checks.finding import Tell
 from voicebridge.config import ConfigError, Engines, cache_dir
 from voicebridge.engines.base import EngineKind
 from voicebridge.engines.trial import Trial, tried
+from voicebridge.installation import cure
 from voicebridge.modelstore.catalogue import catalogue
 
 SECONDS = 15.0
@@ -117,7 +118,7 @@ def report(here: Machine, trials: Sequence[Trial], advice: Advice, language: str
     yield ""
     for engine in ("vosk", "piper"):
         if f'"{engine}"' in advice.config and importlib.util.find_spec(engine) is None:
-            yield f"pip install 'voicebridge-pbx[{engine}]'"
+            yield cure(engine)
     missing = [name for name in advice.fetch if not _here(name)]
     if missing:
         yield f"voicebridge models fetch {' '.join(missing)}"

@@ -30,10 +30,11 @@ from voicebridge.conversation.toolspec import ToolSpec
 from voicebridge.engines.answer import Answer
 from voicebridge.engines.base import LlmSession, Message
 from voicebridge.engines.chat_http import HttpTrouble
-from voicebridge.engines.llama_cpp.build import missing
+from voicebridge.engines.llama_cpp.build import LIBRARIES, missing
 from voicebridge.engines.local_llm import DEFAULT_MODEL, LocalSession, prompt_key
 from voicebridge.engines.model_host import HostedModel, ModelHost, model_path
 from voicebridge.engines.supervisor import Worker
+from voicebridge.installation import cure
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +77,9 @@ class LlamaCppPlugin:
     takes_deadlines = True
     name = "llama_cpp"
     kind: Literal["llm"] = "llm"
-    requires = ("llama_cpp",)
+    requires = LIBRARIES
     extra = "llama"
+    default_model = DEFAULT_MODEL
 
     def create(self, options: Mapping[str, Any]) -> LlamaCpp:
         """Raises ConfigError: an option, the model's file, or a library that is not installed."""
@@ -99,8 +101,7 @@ class LlamaCpp(HostedModel):
     def __init__(self, name: str, options: Options) -> None:
         model = model_path(name, {"model": options.model}, DEFAULT_MODEL)
         if lacking := missing():
-            cure = "run: python -m voicebridge.engines.llama_cpp.build"
-            raise ConfigError(f"engine {name}: not installed: {', '.join(lacking)}; {cure}")
+            raise ConfigError(f"engine {name}: not installed: {', '.join(lacking)}; run: {cure('llama')}")
         served = {
             "model": str(model),
             "calls": options.calls,
