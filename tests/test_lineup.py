@@ -13,7 +13,8 @@ from voicebridge import lineup
 from voicebridge.config import ConfigError, Settings, load
 from voicebridge.engines.failover import members
 from voicebridge.engines.failover.stt import SttFailover
-from voicebridge.lineup import Engines, engines_in_use, make_engine
+from voicebridge.lineup import Engines, beside_the_file, engines_in_use, make_engine
+from voicebridge.plugins import PluginError
 
 
 def settings(folder: Path, text: str) -> Settings:
@@ -70,7 +71,7 @@ async def test_a_start_waits_for_the_first_and_after_a_while_does_with_another(
         ('[engines]\nstt = "wyoming"\n', "2: engines.stt", "uri is missing"),
         (
             '[engines]\nstt = "spare"\n[engines.options.spare]\nengine = "wyoming"\nuri = "ftp://a"\n',
-            "3: engines.options.spare",
+            "5: engines.options.spare.uri",
             "neither unix:///PATH nor tcp://HOST:PORT",
         ),
         (
@@ -78,12 +79,25 @@ async def test_a_start_waits_for_the_first_and_after_a_while_does_with_another(
             "3: engines.options.spare",
             "urls",
         ),
+        ('[engines]\nllm = ""\nstt = "wosk"\n', "3: engines.stt", "no stt engine 'wosk'; known: moonshine, vosk"),
+        ('[engines]\nstt = "piper"\n', "2: engines.stt", "('piper' is a tts engine)"),
+        ('[engines]\nstt = "x"\n[engines.options.x]\nengine = "wosk"\n', "4: engines.options.x.engine", "'wosk'"),
+        ('[engines]\nstt = "vosk"\n[engines.options.vosk]\nlazy = true\nmodel = "/nope"\n',
+         "5: engines.options.vosk.model", "the model file /nope is not there"),
+        ('[engines]\nstt = "vosk"\n[engines.options.vosk]\nmodel = "a"\nmodels = { de = "b" }\n',
+         "4: engines.options.vosk.model", "either `model` (and `language`) or `models`, not both"),
+        ('[engines]\nstt = "vosk"\n[engines.options.vosk]\nlazy = true\nmodle = "x"\n',
+         "5: engines.options.vosk.modle", "there is no such option"),
+        ('[engines]\ntts = "piper"\n[engines.options.piper]\nvoice = "de_DE-thorstn-medium"\n',
+         "4: engines.options.piper.voice", "de_DE-thorsten-medium"),
+        ('[engines]\nllm = "http://127.0.0.1:1/v1"\n[engines.options.openai]\napi_key_env = "VB_NOT_SET"\n',
+         "4: engines.options.openai.api_key_env", "the environment has no VB_NOT_SET"),
     ],
-)
+)  # fmt: skip
 def test_what_is_wrong_with_an_engine_is_told_with_its_place(tmp_path: Path, text: str, place: str, why: str) -> None:
     given = settings(tmp_path, text)
-    kind = "llm" if "llm" in text else "stt"
-    with pytest.raises(ConfigError) as caught:
+    kind = next(kind for kind in ("stt", "tts", "llm") if f'{kind} = "' in text and f'{kind} = ""' not in text)
+    with pytest.raises((ConfigError, PluginError)) as caught:
         make_engine(given, engines_in_use(given)[kind][0])
     assert str(caught.value).startswith(f"{tmp_path / 'voicebridge.toml'}:{place}: ")
     assert why in str(caught.value)
@@ -111,3 +125,20 @@ async def test_a_judge_of_turns_is_made_where_one_is_named(tmp_path: Path) -> No
     await made.stop()
     with pytest.raises(ConfigError, match="cores: unknown"):
         Engines(settings(tmp_path, text + '[engines.options.smart_turn]\ncores = 2\n'))
+
+
+def test_a_model_s_relative_path_is_the_configuration_s_not_of_where_we_were_started(tmp_path: Path) -> None:
+    file = tmp_path / "voicebridge.toml"
+    file.write_text("")
+    (tmp_path / "mine").mkdir()
+    given = {"model": "voices/a.onnx", "voices": {"a": "mine", "b": "de_DE-thorsten-medium"}, "language": "x/y",
+             "voice": "/abs/a.onnx"}  # fmt: skip
+    assert beside_the_file(given, file) == {
+        "model": str(tmp_path / "voices/a.onnx"), "language": "x/y", "voice": "/abs/a.onnx",
+        "voices": {"a": str(tmp_path / "mine"), "b": "de_DE-thorsten-medium"},
+    }  # fmt: skip
+    assert beside_the_file(given, Path("embedded profile")) == given
+    text = '[engines]\ntts = "piper"\n[engines.options.piper]\nvoice = "sub/no.onnx"\n'
+    with pytest.raises(ConfigError, match=f"4: engines.options.piper.voice: .*{tmp_path}/sub/no.onnx is not there"):
+        given_settings = settings(tmp_path, text)
+        make_engine(given_settings, engines_in_use(given_settings)["tts"][0])

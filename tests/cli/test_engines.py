@@ -10,8 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from voicebridge.cli.engines import cells, engines, options_of
+from voicebridge.cli.plugins import plugins
 from voicebridge.engines.crowd import Crowd
 from voicebridge.engines.trial import Trial
+from voicebridge.installation import cure
 
 MODELS = Path(__file__).parents[1] / "models"
 TINY = MODELS / "piper-tiny-en/tiny-voice.onnx"
@@ -56,15 +58,26 @@ def test_ls_tells_what_is_used_what_could_be_and_why_others_could_not(tmp_path, 
     assert found["tts/tiny"]["plugin"] == "piper"
     assert found["tts/piper"]["state"] == "unusable"
     assert "voicebridge models fetch" in found["tts/piper"]["why"]
-    assert found["tts/wyoming"]["why"] == "[engines.options.wyoming] is not there: uri is missing"
+    assert found["tts/wyoming"]["state"] == "not configured"
+    assert found["tts/wyoming"]["why"] == 'an engine elsewhere: in [engines] tts = "tcp://HOST:PORT"'
     assert "voicebridge models fetch" in found["llm/llama_server"]["why"]
     assert found["stt/moonshine"]["package"].startswith("voicebridge-pbx ")
 
 
 def test_ls_for_people_has_the_same(tmp_path):
     result = voicebridge(tmp_path, "ls")
-    assert "in use    tts/tiny" in result.stdout
-    assert "unusable  tts/wyoming" in result.stdout
+    assert "in use          tts/tiny" in result.stdout
+    assert "not configured  tts/wyoming" in result.stdout
+
+
+def test_an_address_in_use_has_its_columns_and_its_engine_is_not_listed_again(tmp_path):
+    config = '[engines]\nstt = "tcp://127.0.0.1:19300"\nllm = ""\n'
+    result = voicebridge(tmp_path, "ls", config=config)
+    (row,) = [line for line in result.stdout.splitlines() if "19300" in line]
+    assert row.split()[:4] == ["in", "use", "stt/tcp://127.0.0.1:19300", "voicebridge-pbx"]
+    assert "stt/wyoming" not in result.stdout and "tts/wyoming" in result.stdout
+    columns = {line.index("voicebridge-pbx ") for line in result.stdout.splitlines() if "voicebridge-pbx " in line}
+    assert len(columns) == 1
 
 
 def test_an_engine_in_use_that_cannot_be_used_is_exit_code_1(tmp_path):
@@ -75,11 +88,16 @@ def test_an_engine_in_use_that_cannot_be_used_is_exit_code_1(tmp_path):
 
 
 def test_ls_names_the_extra_that_is_not_installed(tmp_path, monkeypatch):
-    import voicebridge.cli.engines as module
+    import voicebridge.plugins as module
 
-    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "piper" else object())
-    why = rows(voicebridge(tmp_path, "ls", "--json"))["tts/tiny"]["why"]
-    assert why == "piper is not installed: pip install 'voicebridge-pbx[piper]'"
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name in ("piper", "llama_cpp") else object())
+    found = rows(voicebridge(tmp_path, "ls", "--json"))
+    assert found["tts/tiny"]["why"] == f"piper is not installed: {cure('piper')}"
+    assert found["llm/llama_cpp"]["why"] == f"llama_cpp is not installed: {cure('llama')}"
+    listed = CliRunner().invoke(plugins, ["ls", "--json"])
+    states = {(row["kind"], row["name"]): (row["state"], row["why"]) for row in json.loads(listed.stdout)}
+    assert states["tts", "piper"] == ("missing", found["tts/tiny"]["why"])
+    assert states["stt", "vosk"] == ("ok", "")
 
 
 def test_bench_measures_the_named_engine_and_shows_what_another_lacks(tmp_path):
@@ -94,7 +112,7 @@ def test_bench_measures_the_named_engine_and_shows_what_another_lacks(tmp_path):
     assert (tiny["kind"], tiny["name"], tiny["error"]) == ("tts", "tiny", "")
     assert tiny["load_s"] > 0 and tiny["rss_mb"] > 10 and tiny["factor"] > 0
     assert tiny["crowds"][0]["at_once"] == 1
-    assert wyoming["error"].endswith("uri is missing")
+    assert "an engine elsewhere" in wyoming["error"]
 
 
 def test_bench_shows_a_table_and_the_cause_below_it(tmp_path):
@@ -102,7 +120,7 @@ def test_bench_shows_a_table_and_the_cause_below_it(tmp_path):
     assert result.exit_code == 1
     (row,) = [line for line in result.stdout.splitlines() if "tts/espeak" in line]
     assert " MB " in row and " ms " in row and " x " in row
-    assert "tts/wyoming: [engines.options.wyoming]" in result.stdout
+    assert "tts/wyoming: an engine elsewhere" in result.stdout
 
 
 def test_an_option_is_for_one_engine(tmp_path):

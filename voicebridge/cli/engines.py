@@ -6,14 +6,12 @@ import asyncio
 import json
 import logging
 import os
-import re
 import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,7 +21,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Column, Table
 from rich.text import Text
 
-from voicebridge.choice import Choice
+from voicebridge.choice import SCHEMES, Choice
 from voicebridge.cli.checks.profile import processor
 from voicebridge.cli.run import config_option, settings_or_exit
 from voicebridge.cli.serve_engine import serve
@@ -31,21 +29,27 @@ from voicebridge.config import ConfigError, Settings
 from voicebridge.engines.base import EngineKind
 from voicebridge.engines.trial import Trial, tried
 from voicebridge.lineup import make_engine
-from voicebridge.plugins import OURS, Plugin, PluginError, load_all
+from voicebridge.plugins import Plugin, PluginError, lacking, load_all
 
 KINDS: tuple[EngineKind, ...] = get_args(EngineKind)
-INDENT = " " * 10
-STYLES = {"in use": "bold green", "usable": "green", "unusable": "dim"}
+STYLES = {"in use": "bold green", "usable": "green", "not configured": "dim", "unusable": "dim"}
+STATE_WIDTH, NAME_WIDTH = max(map(len, STYLES)) + 2, 22
+ADDRESS = {"wyoming": "uri", "openai": "urls"}
+"""The option without which an engine that somebody else runs is not configured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An engine by its configured name. `why` it cannot be used here, with the cure; empty where it can."""
+    """An engine by its configured name. `why` it cannot be used here, with the cure; empty where it can.
+
+    `unset`: only because nobody has said where it is.
+    """
 
     choice: Choice
     package: str
     used: bool
     why: str = ""
+    unset: bool = False
 
     @property
     def name(self) -> str:
@@ -53,6 +57,8 @@ class Entry:
 
     @property
     def state(self) -> str:
+        if self.unset and not self.used:
+            return "not configured"
         return "unusable" if self.why else "in use" if self.used else "usable"
 
 
@@ -82,11 +88,13 @@ def ls(path: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(rows))
     else:
         console = Console(highlight=False, soft_wrap=True)
+        width = max([NAME_WIDTH, *(len(entry.name) for entry in entries)]) + 2
         for entry in entries:
             style = "bold red" if entry.why and entry.used else STYLES[entry.state]
-            console.print(Text.assemble((f"{entry.state:<10}", style), (f"{entry.name:<24}", "bold"), entry.package))
+            state, name = (f"{entry.state:<{STATE_WIDTH}}", style), (f"{entry.name:<{width}}", "bold")
+            console.print(Text.assemble(state, name, entry.package))
             if entry.why:
-                console.print(Text(f"{INDENT}{entry.why}", "cyan" if entry.used else "dim"))
+                console.print(Text(f"{'':<{STATE_WIDTH}}{entry.why}", "cyan" if entry.used else "dim"))
     sys.exit(1 if any(entry.used and entry.why for entry in entries) else 0)
 
 
@@ -139,28 +147,28 @@ def examined(settings: Settings) -> Iterator[Entry]:
             plugin.name: plugin for plugin in load_all(kind) if not plugin.refused.endswith("the first one is used")
         }
         used = config.chosen(kind)
-        taken = {choice.name for choice in used}
+        taken = {choice.name for choice in used} | {choice.plugin for choice in used if choice.plugin in ADDRESS}
         others = [Choice(kind, name, name, dict(config.options.get(name, {}))) for name in plugins if name not in taken]
         for choice in (*used, *others):
             plugin = plugins.get(choice.plugin)
             package = f"{plugin.package} {plugin.version}" if plugin is not None else ""
-            yield Entry(choice, package, choice in used, why_not(settings, choice, plugin, used=choice in used))
+            unset = choice.plugin in ADDRESS and ADDRESS[choice.plugin] not in choice.options
+            why = why_not(settings, choice, plugin)
+            if unset and choice not in used:
+                why = f'an engine elsewhere: in [engines] {kind} = "{SCHEMES[choice.plugin][1].partition(" ")[0]}"'
+            yield Entry(choice, package, choice in used, why, unset)
 
 
-def why_not(settings: Settings, choice: Choice, plugin: Plugin | None, *, used: bool) -> str:
+def why_not(settings: Settings, choice: Choice, plugin: Plugin | None) -> str:
     """Why an engine cannot be used here, and the cure; "" where nothing is known against it. Nothing is started."""
     if plugin is not None and plugin.refused:
         return plugin.refused
-    needed: Sequence[str] = getattr(plugin.thing, "requires", ()) if plugin is not None else ()
-    if missing := [name for name in needed if find_spec(name) is None]:
-        extra = getattr(plugin.thing, "extra", "embedded") if plugin is not None else ""
-        return f"{', '.join(missing)} is not installed: pip install '{OURS}[{extra}]'"
+    if plugin is not None and (missing := lacking(plugin)):
+        return missing
     try:
         engine = make_engine(settings, choice)
     except (ConfigError, PluginError) as error:
-        # For one that is not in use the message would name a line that has nothing to do with it.
-        unset = f"[engines.options.{choice.name}] is not there: "
-        return re.sub(rf"^\S*\s?engines\.{choice.kind}: ", lambda _: unset, str(error)) if not used else str(error)
+        return str(error)
     asyncio.run(engine.stop())
     return ""
 
@@ -180,9 +188,17 @@ def wanted(entries: Sequence[Entry], names: Sequence[str], everything: bool, opt
         found += same
     if options:
         (entry,) = found
-        choice = replace(entry.choice, options={**entry.choice.options, **options})
+        given = {key: beside_us(value) for key, value in options.items()}
+        choice = replace(entry.choice, options={**entry.choice.options, **given})
         return [replace(entry, choice=choice, why="")]
     return found
+
+
+def beside_us(value: Any) -> Any:
+    """A path on the command line is from where we are, not from the configuration's folder."""
+    if isinstance(value, str) and "/" in value and not value.startswith("~") and Path(value).exists():
+        return str(Path(value).absolute())
+    return value
 
 
 def options_of(given: Sequence[str]) -> dict[str, Any]:

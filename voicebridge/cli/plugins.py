@@ -16,10 +16,12 @@ from rich.text import Text
 
 from voicebridge.cli.run import config_option, settings_or_exit
 from voicebridge.config import ConfigError, Settings
-from voicebridge.plugins import ENGINES, Plugin, load_all
+from voicebridge.lineup import engines_in_use
+from voicebridge.plugins import ENGINES, Plugin, lacking, load_all
 from voicebridge.tools.catalogue import Entry, Shelf, equip, load_tools
 
-STYLES = {"ok": "green", "unset": "dim", "refused": "bold red"}
+STYLES = {"ok": "green", "unset": "dim", "missing": "dim", "refused": "bold red"}
+"""`missing`: an engine whose libraries are not installed, as `engines ls` says too."""
 
 
 @click.group()
@@ -45,11 +47,18 @@ def ls(path: Path | None, as_json: bool) -> None:
 def check(path: Path | None, as_json: bool) -> None:
     """Load every plug-in and give each agent its tools. Exit code 1 where something is refused or does not fit.
 
-    A plug-in that only lacks its settings is no fault as long as no agent wants its tools.
+    A plug-in that only lacks its settings is no fault as long as no agent wants its tools, nor an engine that is not
+    installed as long as none is configured.
     """
     settings = settings_or_exit(path)
     rows, shelf = _examined(settings)
+    used = {(kind, one.plugin) for kind, choices in engines_in_use(settings).items() for one in choices}
     problems = [row["why"] for row in rows if row["state"] == "refused"]
+    problems += [
+        f"{row['kind']} engine {row['name']!r}: {row['why']}"
+        for row in rows
+        if row["state"] == "missing" and (row["kind"], row["name"]) in used
+    ]
     for agent in settings.agents.values():
         try:
             equip(agent, shelf)
@@ -90,10 +99,11 @@ def _formed(plugin: Plugin) -> Plugin:
 
 def _row(entry: Entry) -> dict[str, Any]:
     plugin = entry.plugin
-    state = "unset" if entry.unset else "refused" if plugin.refused else "ok"
+    missing = lacking(plugin) if plugin.kind in ENGINES and not plugin.refused else ""
+    state = "unset" if entry.unset else "refused" if plugin.refused else "missing" if missing else "ok"
     return {
         "kind": plugin.kind, "name": plugin.name, "package": plugin.package, "version": plugin.version, "state": state,
-        "gives": list(entry.gives), "why": plugin.refused,
+        "gives": list(entry.gives), "why": plugin.refused or missing,
     }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ class EmbedderPlugin:
     kind: Literal["embed"] = "embed"
     requires = ("xllamacpp",)
     extra = "embedded"
+    default_model = DEFAULT_MODEL
 
     def create(self, options: Mapping[str, Any]) -> LlamaEmbedder:
         return LlamaEmbedder(self.name, options)

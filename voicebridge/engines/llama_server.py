@@ -50,6 +50,7 @@ class LlamaServerPlugin:
     kind: Literal["llm"] = "llm"
     requires = ("xllamacpp",)
     extra = "embedded"
+    default_model = DEFAULT_MODEL
 
     def create(self, options: Mapping[str, Any]) -> LlamaServer:
         return LlamaServer(self.name, options)

@@ -57,6 +57,7 @@ class MoonshinePlugin:
     kind: Literal["stt"] = "stt"
     requires = ("moonshine_voice",)
     extra = "embedded"
+    default_model = "moonshine-tiny-en"
 
     def create(self, options: Mapping[str, Any]) -> WyomingStt:
         env = {"MOONSHINE_ORT_SINGLE_THREAD": "1"}

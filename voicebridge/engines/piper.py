@@ -78,6 +78,7 @@ class PiperPlugin:
     kind: Literal["tts"] = "tts"
     requires = ("piper", "onnxruntime")
     extra = "piper"
+    default_model = DEFAULT_VOICE
 
     def create(self, options: Mapping[str, Any]) -> WyomingTts:
         """Raises ConfigError: an option is wrong, a voice is not there or is none."""

@@ -40,6 +40,7 @@ class SmartTurnPlugin:
     kind: Literal["turn"] = "turn"
     requires = ("onnxruntime",)
     extra = "smart-turn"
+    default_model = DEFAULT_MODEL
 
     def create(self, options: Mapping[str, Any]) -> WorkerTurnJudge:
         """Raises ConfigError: an option is wrong, the model is not there. ValueError: one is no number."""

@@ -74,6 +74,7 @@ class VoskPlugin:
     kind: Literal["stt"] = "stt"
     requires = ("vosk",)
     extra = "vosk"
+    default_model = DEFAULT_MODEL
 
     def create(self, options: Mapping[str, Any]) -> WyomingStt:
         """Raises ConfigError: an option is wrong, a model is not there or is none."""

@@ -22,7 +22,7 @@ def resolve(engine: str, wanted: str | None, default: str, cache: Path, *, kind:
         model = named(wanted)
     except UnknownModel:
         path = Path(wanted).expanduser()
-        if not _is_path(wanted) and not path.exists():
+        if not is_path(wanted) and not path.exists():
             raise
         if not path.exists():
             told = f"engine {engine}: the model file {path} is not there; correct the option `model`"
@@ -43,7 +43,8 @@ def _installed(engine: str, model: Model, cache: Path) -> Path:
     return path
 
 
-def _is_path(text: str) -> bool:
+def is_path(text: str) -> bool:
+    """Not a name: it has a slash or a model's ending."""
     return "/" in text or text.endswith(FILE_ENDINGS)
 
 

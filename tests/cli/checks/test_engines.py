@@ -127,3 +127,38 @@ async def test_of_several_engines_each_is_told_and_one_that_is_not_there_is_a_wa
         "tcp://127.0.0.1:1 is not there: nothing answers at tcp://127.0.0.1:1; espeak serves instead"
     )
     assert there.found.startswith("espeak ready after")
+
+
+async def test_a_recogniser_that_gets_the_words_wrong_is_a_failure_though_another_is_in_the_list(
+    tmp_path: Path,
+) -> None:
+    """The tiny model knows none of the sentence's words; a call would not move on from an engine that answers."""
+    pytest.importorskip("vosk")
+    model = Path(__file__).parents[2] / "models/vosk-tiny-en"
+    text = '[engines]\nstt = ["vosk", "moonshine"]\nllm = ""\nembed = ""\ntts = "tcp://127.0.0.1:1"\n'
+    options = f'[engines.options.vosk]\nmodel = "{model}"\nlanguage = "en"\n'
+    found = await engines.check(settings(tmp_path, text + options), {"stt"}, lambda text: None)
+    (vosk,) = [finding for finding in found if finding.found.startswith("vosk")]
+    assert (vosk.state, vosk.cure) == ("fail", engines.WRONG)
+    assert " of the words right" in vosk.found
+
+
+async def test_a_spare_does_not_help_where_the_daemon_would_not_start(tmp_path: Path) -> None:
+    text = '[engines]\ntts = ["piper", "espeak"]\nstt = "parrot"\nllm = ""\nembed = ""\n'
+    options = '[engines.options.piper]\nvoice = "/nope.onnx"\n'
+    found = await engines.check(settings(tmp_path, text + options), set(), lambda text: None)
+    (piper,) = [finding for finding in found if "/nope.onnx" in finding.found]
+    assert piper.state == "fail"
+    assert piper.found.endswith("; espeak could serve alone, but the daemon does not start with piper in the list")
+    assert piper.cure == "correct [engines.options.piper], or take piper out of tts in [engines]"
+
+
+async def test_the_cure_for_an_address_names_a_table_that_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VB_NOT_SET", raising=False)
+    text = '[engines]\nllm = "http://127.0.0.1:1/v1"\nembed = ""\n'
+    text += '[engines.options.openai]\napi_key_env = "VB_NOT_SET"\n'
+    finding = (await checked(settings(tmp_path, text), {"stt", "tts"}))["engine llm"]
+    assert finding.found.startswith(f"{tmp_path}/voicebridge.toml:5: engines.options.openai.api_key_env: ")
+    assert finding.cure == "correct [engines.options.openai]"

@@ -12,6 +12,7 @@ import pytest
 from voicebridge.cli.checks import machine
 from voicebridge.cli.checks.finding import Finding
 from voicebridge.config import Settings, load
+from voicebridge.installation import cure
 from voicebridge.modelstore.catalogue import catalogue
 
 
@@ -62,7 +63,7 @@ def test_a_package_of_the_embedded_engines_that_is_missing_is_named(
     without(monkeypatch, "xllamacpp")
     (finding,) = machine.packages(settings(tmp_path))
     assert (finding.state, finding.found) == ("fail", "not installed: xllamacpp")
-    assert "pip install 'voicebridge-pbx[embedded]'" in finding.cure
+    assert finding.cure == cure("embedded")
 
 
 def test_who_uses_engines_elsewhere_needs_no_package_of_ours_but_the_voice_detector(
@@ -86,8 +87,31 @@ def test_an_unknown_engine_is_answered_with_those_there_are(tmp_path: Path) -> N
     (finding,) = machine.engine_plugins(settings(tmp_path, '[engines]\ntts = "parrot"\n'))
     assert finding.state == "fail"
     assert "parrot" in finding.found
-    assert finding.cure == '[engines] tts = "espeak" or "piper" or "wyoming"'
+    assert finding.found.startswith(f"{tmp_path}/voicebridge.toml:4: engines.tts: ")
+    assert finding.cure == 'in [engines]: tts = "espeak" or tts = "piper" or tts = "wyoming"'
 
+
+def test_options_for_an_engine_that_nobody_uses_are_a_warning(tmp_path: Path) -> None:
+    text = '[engines]\nllm = "http://127.0.0.1:1/v1"\n[engines.options.openai]\nmodel = "x"\n'
+    assert [finding.state for finding in machine.engine_plugins(settings(tmp_path, text))] == ["ok"]
+    fine, unused = machine.engine_plugins(settings(tmp_path, text + '[engines.options.vosk]\nmodle = "x"\n'))
+    assert (fine.state, unused.state) == ("ok", "warn")
+    assert unused.found == f"{tmp_path}/voicebridge.toml:7: engines.options.vosk: no engine of that name is used"
+
+
+def test_what_the_engines_in_use_are_made_of_is_listed_and_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = metadata.version
+    versions = {"vosk": "0.3.45", "piper-tts": "1.8.0", "llama-cpp-python": "0.3.36", "aiohttp": "3.1", "Jinja2": "3.1"}
+    monkeypatch.setattr(metadata, "version", lambda name: versions.get(name) or real(name))
+    others = settings(tmp_path, '[engines]\nstt = "vosk"\ntts = "piper"\nllm = "llama_cpp"\nembed = ""\n')
+    (finding,) = machine.packages(others)
+    assert "vosk 0.3.45" in finding.found and "piper-tts 1.8.0" in finding.found
+    assert "llama-cpp-python 0.3.36" in finding.found and "moonshine" not in finding.found
+    without(monkeypatch, "vosk", "llama-cpp-python")
+    found = {finding.found: finding.cure for finding in machine.packages(others)}
+    assert found == {"not installed: vosk": cure("vosk"), "not installed: llama-cpp-python": cure("llama")}
 
 def test_tools_that_do_not_fit_are_told_before_a_call_is_tried(tmp_path: Path) -> None:
     (tmp_path / "agents").mkdir()
@@ -136,6 +160,10 @@ def test_only_the_models_of_configured_engines_are_wanted(tmp_path: Path) -> Non
 
     assert names("") == {"smollm2-135m-instruct", "minilm-l6-v2", "moonshine-tiny-en", "silero-vad"}
     assert names('[engines]\nstt = "wyoming"\nllm = ""\n') == {"minilm-l6-v2", "silero-vad"}
+    vosk = '[engines]\nstt = ["vosk", "moonshine"]\nllm = ""\nembed = ""\n'
+    assert names(vosk) == {"vosk-small-en", "moonshine-tiny-en", "silero-vad"}
+    vosk += '[engines.options.vosk]\nmodels = { de = "vosk-small-de", en = "/srv/en" }\n'
+    assert names(vosk) == {"vosk-small-de", "moonshine-tiny-en", "silero-vad"}
     own = '[engines.options.llama_server]\nmodel = "/srv/my.gguf"\n'
     assert "smollm2-135m-instruct" not in names(own)
 

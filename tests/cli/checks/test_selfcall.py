@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,13 @@ def test_a_greeting_that_was_configured_must_be_heard() -> None:
     assert judged(call(greeting=False), record(), silent)["greeting"].state == "ok"
 
 
-def test_words_that_were_not_understood_are_a_warning() -> None:
+def test_words_that_were_not_understood_are_a_failure_of_an_english_agent_and_else_a_warning() -> None:
     finding = judged(call(), record(said="watch the races"))["transcript"]
-    assert finding.state == "warn"
+    assert finding.state == "fail"
+    agents = {name: replace(agent, language="de") for name, agent in SETTINGS.agents.items()}
+    german = SETTINGS.model_copy(update={"agents": agents})
+    found = {finding.check: finding for finding in selfcall.judge(german, call(), record(said="watch the races"))}
+    assert found["self-call: transcript"].state == "warn"
     assert finding.found == "0% of the words right"
 
 

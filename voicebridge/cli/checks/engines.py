@@ -21,7 +21,7 @@ from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.commands import ChatMessage
 from voicebridge.engines.base import EngineError, Voice
 from voicebridge.engines.local import RemoteHost
-from voicebridge.lineup import engines_in_use, make_engine
+from voicebridge.lineup import engines_in_use, make_engine, table_of
 from voicebridge.plugins import PluginError
 
 READY_S, REMOTE_READY_S = 60.0, 6.0
@@ -30,7 +30,8 @@ CRASHES = 3
 """Restarts of a worker after which nothing better is to be expected."""
 SENTENCE = "Good morning. This is a short test of the voice."
 RATE = 8_000
-WORDS_RIGHT = 0.6
+WORDS_RIGHT, WORDS_NEEDED = 0.6, 0.5
+"""Of the recorded sentence: below the first a warning, below the second a failure."""
 # Of the time a caller has to wait for, what one engine may take; above that the answer cannot come in time.
 STT_SLOW, TTS_SLOW = 0.35, 0.5  # of the speech's own length
 FIRST_TOKEN_SLOW_S = 0.75
@@ -39,22 +40,28 @@ TURN_SLOW_S = 0.24  # from the moment it is asked to the endpoint
 BUSY = "is the machine busy (uptime, top)? Otherwise a smaller model, or an engine on another machine"
 
 DEBUG = "voicebridge --log-level debug doctor"
-WRONG = "is it made for the agent's language, and its model whole (voicebridge models verify)?"
+WRONG = (
+    "another model: is this one made for the agent's language (voicebridge models ls --language), and whole "
+    "(voicebridge models verify)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an engine made of its request; `slow` where a caller would have to wait."""
+    """What an engine made of its request; `slow` where a caller would have to wait, `useless` where he had better not
+    call: it is a failure, and no other engine takes over from one that answers."""
 
     found: str
     slow: bool = False
     wrong: bool = False
+    useless: bool = False
 
 
 async def check(settings: Settings, without: set[str], tell: Tell) -> list[Finding]:
     """One finding an engine, those of the kinds `without` (a model) not started. None is left running."""
     made: list[tuple[str, Any]] = []
     findings: list[Finding] = []
+    refused: list[tuple[str, Finding]] = []
     asked: list[tuple[str, Finding]] = []
     for choice in (choice for choices in engines_in_use(settings).values() for choice in choices):
         kind, name = choice.kind, choice.name
@@ -67,8 +74,10 @@ async def check(settings: Settings, without: set[str], tell: Tell) -> list[Findi
             findings.append(Finding(f"engine {kind}", "skip", f"{name} not started: see plug-ins"))
         except ConfigError as error:
             text, _, cure = str(error).partition("; run: ")
-            cure = cure or f"correct [engines.options.{name}], or choose another engine with [engines] {kind}"
-            findings.append(Finding(f"engine {kind}", "fail", text, cure))
+            table = table_of(settings, choice)
+            cure = cure or f"correct {f'[engines.options.{table}]' if table else f'{kind} in [engines]'}"
+            refused.append((name, Finding(f"engine {kind}", "fail", text, cure)))
+    findings += _not_made(refused, made)
     tell("starting engines: " + ", ".join(engine.name for _, engine in made))
     began = time.monotonic()
     try:
@@ -84,12 +93,22 @@ async def check(settings: Settings, without: set[str], tell: Tell) -> list[Findi
     return sorted(findings, key=lambda finding: list(_REQUESTS).index(finding.check.split()[1]))
 
 
+def _not_made(refused: list[tuple[str, Finding]], made: list[tuple[str, Any]]) -> Iterator[Finding]:
+    """A failure also where another of the kind could serve: see lineup.make_engine."""
+    for name, finding in refused:
+        kind = finding.check.split()[1]
+        spare = next((engine.name for other, engine in made if other == kind), "")
+        told = f"; {spare} could serve alone, but the daemon does not start with {name} in the list" if spare else ""
+        without = f", or take {name} out of {kind} in [engines]" if spare else ""
+        yield replace(finding, found=finding.found + told, cure=finding.cure + without)
+
+
 def _with_spares(asked: list[tuple[str, Finding]]) -> list[Finding]:
     """Where one of a kind serves, it is a warning that another does not: calls go on without that."""
     serves = {finding.check: name for name, finding in reversed(asked) if finding.state != "fail"}
     return [
         replace(finding, state="warn", found=f"{finding.found}; {serves[finding.check]} serves instead")
-        if finding.state == "fail" and finding.check in serves
+        if finding.state == "fail" and finding.check in serves and finding.cure != WRONG
         else finding
         for _, finding in asked
     ]
@@ -140,8 +159,8 @@ async def _judge(
         answer = await _REQUESTS[kind](engine, settings.default_agent)
     except EngineError as error:
         return Finding(check, "fail", str(error), DEBUG, round(time.monotonic() - asked, 3))
-    state: State = "warn" if answer.slow or answer.wrong else "ok"
-    cure = WRONG if answer.wrong else BUSY if answer.slow else ""
+    state: State = "fail" if answer.useless else "warn" if answer.slow or answer.wrong else "ok"
+    cure = WRONG if answer.wrong or answer.useless else BUSY if answer.slow else ""
     found = f"{engine.name} ready after {ready_s:.1f} s; {answer.found}"
     return Finding(check, state, found, cure, round(ready_s + time.monotonic() - asked, 3))
 
@@ -166,7 +185,7 @@ async def _transcribe(engine: Any, agent: AgentSpec) -> Answer:
     found = f"{length:.1f} s of speech in {took * 1000:.0f} ms ({took / length:.2g} x real time)"
     if english:
         found += f", {right:.0%} of the words right"
-    return Answer(found, slow=took / length > STT_SLOW, wrong=english and right < WORDS_RIGHT)
+    return Answer(found, took / length > STT_SLOW, english and right < WORDS_RIGHT, english and right < WORDS_NEEDED)
 
 
 async def _synthesize(engine: Any, agent: AgentSpec) -> Answer:
@@ -175,7 +194,7 @@ async def _synthesize(engine: Any, agent: AgentSpec) -> Answer:
     speech = await engine.synthesize(SENTENCE, voice=voice, deadline=now, give_up=now + ANSWER_S)
     took, length = time.monotonic() - now, len(speech.pcm) / 2 / speech.rate
     if not length:
-        return Answer("but it says nothing", wrong=True)
+        return Answer("but it says nothing", useless=True)
     found = f"{length:.1f} s of speech in {took * 1000:.0f} ms ({took / length:.2g} x real time)"
     return Answer(found, slow=took / length > TTS_SLOW)
 

