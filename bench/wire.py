@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from bench.loop import READY_S, RECOGNISER, VOICE
 from voicebridge.config import cache_dir
+from voicebridge.engines.model_host import SPINS
 from voicebridge.engines.supervisor import LAUNCHER
 from voicebridge.modelstore.resolve import resolve
 
@@ -141,7 +142,8 @@ def worker(engine: str, folder: Path) -> Iterator[Path]:
     socket = folder / f"{engine}-behind.sock"
     argv = (sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), "0", *_command(engine, socket))
     with (folder / f"{engine}.log").open("wb") as log:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        env = {**os.environ, "GOMP_SPINCOUNT": SPINS}  # as the daemon has it: threads that spin wait for each other
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
     try:
         until = time.monotonic() + READY_S
         while not socket.exists():
