@@ -15,6 +15,7 @@ from voicebridge.engines import espeak
 from voicebridge.engines.base import HeardWord, Voice
 from voicebridge.engines.vosk import VoskModels, known_phrases, look_at
 from voicebridge.engines.vosk_listener import (
+    IDLE_S,
     LONGEST_S,
     SEAL_S,
     UNKNOWN,
@@ -92,6 +93,35 @@ def test_who_never_pauses_is_cut_between_words(models: VoskModels, spoken: list[
     assert abs(len(got) - len(expected)) <= 4
     right = sum(a == b for a, b in zip(expected[:20], got[:20], strict=True))
     assert right >= 17
+
+
+@pytest.mark.parametrize("phrases", [(), ("two thirty", "yes")])
+@pytest.mark.parametrize("loud", [0, 50])
+def test_silence_and_noise_are_cut_short_and_no_word_is_lost_by_it(
+    models: VoskModels, spoken: list[bytes], loud: int, phrases: tuple[str, ...]
+) -> None:
+    """Vosk's decoder takes ever longer over what has no words: 60 s would take minutes."""
+    rng = np.random.default_rng(1)
+    ear, nothing = listener(models, phrases), rng.integers(-loud, loud + 1, 8_000).astype("<i2").tobytes()
+    for _ in range(14):
+        hear(ear, nothing, ending=False)
+        assert len(ear._pcm) / 16_000 <= IDLE_S + 1.5
+    hear(ear, spoken[1], ending=False)
+    for _ in range(9):
+        hear(ear, nothing, ending=False)
+    hear(ear, spoken[1] + PAUSE, ending=True)
+    told = ear.final()
+    assert told.text == "two thirty two thirty"
+    assert told.words[0].start >= 13.9 and told.words[2].start >= 23, "times count from the utterance's first sample"
+
+
+def test_what_is_told_again_at_once_is_cut_as_if_it_came_bit_by_bit(models: VoskModels, spoken: list[bytes]) -> None:
+    ear = listener(models, ("two thirty",))
+    ear.feed(bytes(16_000 * 12) + spoken[1] + PAUSE)
+    while ear.advance(ending=True):
+        heard_s = (ear._runs[-1].at - ear._from) / 16_000
+        assert heard_s <= IDLE_S + 2
+    assert ear.final().text == "two thirty"
 
 
 def test_nothing_said_is_nothing(models: VoskModels) -> None:

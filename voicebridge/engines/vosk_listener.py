@@ -35,6 +35,12 @@ SEAL_S = 8.0
 """So much is heard again when he goes on; of more, what lies before a pause is settled."""
 LONGEST_S = 30.0
 """What is not ended by then is cut between two words."""
+IDLE_S = 4.0
+"""In so much audio no word more was understood: cut. Over silence or noise Vosk's decoder takes ever longer, with the
+square of the length (20 s of zeros took 42 s)."""
+CHECK_S = 1.0
+OVERLAP_S = 1.0
+"""So much before such a cut is heard again: a word may have begun in it."""
 BREATH_S = 0.12
 """An [unk] at the edge that is no longer than this is none of his words."""
 LEAST_SPEECH_S = 0.3
@@ -123,26 +129,49 @@ class VoskListener:
         self._from = 0
         self._settled: tuple[HeardWord, ...] = ()
         self._runs: list[Run] = []  # the last one knows all words
+        self._known, self._new_at, self._checked = "", 0, 0
         self._restart()
 
     def feed(self, pcm: bytes) -> None:
         self._pcm += pcm
 
     def advance(self, *, ending: bool) -> bool:
-        behind = next((run for run in self._runs if run.at < self._end), None)
+        behind = min(self._runs, key=lambda run: run.at)
         going = next((run for run in self._runs if run.ended is None), None)
-        if behind is not None and behind.ended is not None:
-            self._go_on()
-        elif behind is not None:
-            first = behind.at - self._from
-            behind.hear(bytes(self._pcm[first : min(first + self._step, self._end - self._from)]))
-        elif going is not None and (ending or self._is_long):
+        idle = self._is_idle(behind.at)
+        if idle or behind.at - self._from > self._bytes(LONGEST_S):
+            if going is not None:
+                going.end()
+            elif idle:
+                self._pass_over()
+            else:
+                self._seal(self._words(), forced=True)
+        elif behind.at < self._end:
+            if behind.ended is not None:
+                self._go_on()
+            else:
+                self._hear(behind)
+        elif going is not None and ending:
             going.end()
-        elif self._is_long:
-            self._seal(self._words(), forced=True)
         else:
             return False
         return True
+
+    def _hear(self, run: Run) -> None:
+        """A step more, and no further than another has come: they end at the same place."""
+        until = min(run.at + self._step, self._end)
+        if (furthest := max(each.at for each in self._runs)) > run.at:
+            until = min(until, furthest)
+        run.hear(bytes(self._pcm[run.at - self._from : until - self._from]))
+
+    def _is_idle(self, at: int) -> bool:
+        """No word has been added for long. Looked at now and then: it takes time."""
+        run = self._runs[-1]
+        if run.ended is None and at - self._checked >= self._bytes(CHECK_S):
+            self._checked = at
+            if (known := run.look()) != self._known:
+                self._known, self._new_at = known, at
+        return at - self._new_at >= self._bytes(IDLE_S)
 
     def look(self) -> Heard:
         known = (word for word in self._runs[-1].look().split() if word != UNKNOWN)
@@ -158,10 +187,6 @@ class VoskListener:
     def _end(self) -> int:
         return self._from + len(self._pcm) // 2 * 2
 
-    @property
-    def _is_long(self) -> bool:
-        return self._end - self._from > self._bytes(LONGEST_S)
-
     def _bytes(self, seconds: float) -> int:
         return round(seconds * self._rate) * 2
 
@@ -171,6 +196,7 @@ class VoskListener:
         self._runs = [
             Run(self._make(phrases, alternatives), self._from, self._rate, self._model_rate) for phrases in makes
         ]
+        self._known, self._new_at, self._checked = "", self._from, self._from
 
     def _words(self) -> tuple[HeardWord, ...]:
         """Of what is not settled and has ended."""
@@ -207,6 +233,17 @@ class VoskListener:
             self._settle(words[:count], self._bytes(at_s))
         elif forced:
             self._settle(words, ended)
+        self._restart()
+
+    def _pass_over(self) -> None:
+        """Settle what was said before a long stretch without a word, and forget that stretch but its end."""
+        words, ended = self._words(), self._runs[-1].at
+        kept = ended - self._bytes(OVERLAP_S)
+        count = sum(word.end * self._rate * 2 <= kept for word in words)
+        until = min([kept, *(self._bytes(word.start) for word in words[count:])])
+        if until <= self._from:  # a word that lasts and lasts
+            count, until = len(words), ended
+        self._settle(words[:count], until)
         self._restart()
 
     def _settle(self, words: tuple[HeardWord, ...], until: int) -> None:
