@@ -191,3 +191,20 @@ async def test_a_conversation_has_to_fit_into_the_smallest(tmp_path: Path) -> No
         engines = [a.engine(), b.engine()]
         engines[1].context_tokens = 1_000  # type: ignore[misc]
         assert together("llm", engines).context_tokens == 1_000
+
+
+async def test_fillers_that_put_the_deadline_off_do_not_keep_the_next_from_being_asked(tmp_path: Path) -> None:
+    async with chatting(tmp_path, a="hung", b="well") as (a, b), started(a, b) as engine:
+        session = engine.session(agent="x")
+
+        async def fillers() -> None:
+            while True:
+                await asyncio.sleep(0.3)
+                session.defer(time.monotonic() + 0.5)
+
+        playing = asyncio.create_task(fillers())
+        began = time.monotonic()
+        assert "".join(map(str, await answer(session))) == ALL
+        assert time.monotonic() - began < 4.0
+        playing.cancel()
+        await session.close()

@@ -136,7 +136,9 @@ class Relay:
             return True
         now = time.monotonic()
         busy = BUSY_S if newest.member.answered_at > now - BUSY_S and not newest.spoke else 0.0
-        return now >= max(newest.until, self._deadline() + PATIENCE_S) + busy
+        # A filler puts the deadline off, too: who waits for the first words does not wait longer for it.
+        until = max(newest.until, self._deadline() + PATIENCE_S) if self._text else newest.until
+        return now >= until + busy
 
     async def _generate(self, run: _Run) -> None:
         wanted = self._wanted
