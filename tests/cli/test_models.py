@@ -151,6 +151,18 @@ def test_a_mirror_that_is_not_there_and_a_broken_configuration_end_with_2(cache,
     assert done.exit_code == 2 and "is no folder" in done.output
 
 
+def test_what_cannot_be_fetched_from_is_refused_and_what_failed_names_the_mirror(cache, tmp_path):
+    done = run("fetch", "small", "--from", "ftp://host/models")
+    assert done.exit_code == 2 and "ftp:// cannot be fetched from; a folder, or one of https://" in done.output
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    done = run("fetch", "small", "--from", str(mirror))
+    assert done.exit_code == 1
+    assert f"Tried:\n  {mirror}/small.bin: " in done.output
+    assert f"The mirror {mirror} has to hold small.bin" in done.output
+    assert "--from FOLDER" not in done.output and (tmp_path / "small.bin").as_uri() not in done.output
+
+
 # ---- verify, ls, rm
 
 

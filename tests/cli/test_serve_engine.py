@@ -59,6 +59,7 @@ async def test_a_voice_is_served_by_the_line_that_it_prints(tmp_path):
         assert serving.stdout is not None
         kind, _, address = serving.stdout.readline().strip().partition(" = ")
         assert kind == "tts"
+        assert serving.stdout.readline() == "ready: slow serves\n"
         engine = TTS.create({"uri": address.strip('"')})
         await engine.start()
         assert await engine.wait_ready(30)

@@ -7,10 +7,11 @@ import shutil
 from collections import namedtuple
 from pathlib import Path
 
+import httpx
 import pytest
 
 from voicebridge.modelstore.catalogue import Download
-from voicebridge.modelstore.download import FetchError, mirror_folder, obtain
+from voicebridge.modelstore.download import FetchError, asked, in_words, mirror_folder, obtain
 
 DATA = bytes(range(256)) * 4_000  # 1 MB
 OTHER = DATA[::-1]
@@ -164,3 +165,17 @@ def test_a_file_of_another_size_is_not_copied(tmp_path):
         obtain(wanted, tmp_path, nothing)
     with pytest.raises(FetchError, match="gone is not there"):
         obtain(Download(url=(tmp_path / "gone").as_uri()), tmp_path, nothing)
+
+
+def test_where_it_was_looked_for_is_the_mirror_where_there_is_one(tmp_path):
+    file = Download(url="https://publisher.example/a/model.bin")
+    assert asked(file, "") == "https://publisher.example/a/model.bin"
+    assert asked(file, "http://mirror.example/m/") == "http://mirror.example/m/model.bin"
+    assert asked(file, tmp_path.as_uri()) == asked(file, str(tmp_path)) == f"{tmp_path}/model.bin"
+
+
+def test_a_name_that_nobody_resolves_is_told_in_words():
+    for text in ("[Errno -2] Name or service not known", "[Errno -3] Temporary failure in name resolution"):
+        assert in_words(httpx.ConnectError(text)) == "no network here, or no such host"
+    assert in_words(httpx.ConnectError("[Errno 111] Connection refused")) == "[Errno 111] Connection refused"
+    assert in_words(ValueError()) == "ValueError"

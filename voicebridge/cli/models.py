@@ -21,6 +21,7 @@ from voicebridge.modelstore.catalogue import KINDS, Model, UnknownModel, catalog
 from voicebridge.modelstore.fetch import FetchError, fetch, remove
 
 MIRROR = "VOICEBRIDGE_MIRROR"
+MIRROR_SCHEMES = ("https", "http", "file")
 NAME_WIDTH, LICENCE_WIDTH = 26, 29
 TERMS = {"open": "", "restricted": "its terms restrict what you may do", "unclear": "whether you may use it is unclear"}
 
@@ -142,7 +143,12 @@ def _mirror(given: str | None, config: Path | None) -> str:
     except ConfigError as error:
         click.echo(f"voicebridge: {error}", err=True)
         sys.exit(2)
-    if mirror and "://" not in mirror and not Path(mirror).expanduser().is_dir():
+    scheme, _, _ = mirror.partition("://") if "://" in mirror else ("", "", "")
+    if scheme and scheme not in MIRROR_SCHEMES:
+        told = f"the mirror {mirror}: {scheme}:// cannot be fetched from; a folder, or one of"
+        click.echo(f"voicebridge: {told} {', '.join(f'{each}://' for each in MIRROR_SCHEMES)}", err=True)
+        sys.exit(2)
+    if mirror and not scheme and not Path(mirror).expanduser().is_dir():
         click.echo(f"voicebridge: the mirror {mirror} is no folder (nor an address with https:// or file://)", err=True)
         sys.exit(2)
     return mirror

@@ -71,7 +71,8 @@ def serve(
     """Serve the engine NAME to daemons on other machines, until SIGTERM or Ctrl-C.
 
     Speech engines speak Wyoming: without keys or encryption, so use a network of your own, WireGuard or a tunnel.
-    A language model is served over HTTP, as OpenAI's API, with a key.
+    A language model is served over HTTP, as OpenAI's API, with a key. The line for the daemon's configuration is
+    printed at once, "ready" when the model has been loaded.
     """
     settings = settings_or_exit(path)
     try:
@@ -156,5 +157,7 @@ def _door(serving: Serving, inside: Path) -> Door:
 
 
 async def _tell_ready(worker: Any, name: str) -> None:
-    if not await worker.wait_ready(READY_S):
+    if await worker.wait_ready(READY_S):
+        click.echo(f"ready: {name} serves")
+    else:
         log.error("%s is not ready after %.0f s: %s", name, READY_S, worker.last_error or "see the log above")

@@ -34,6 +34,8 @@ UNTOLD = 64 << 20
 """The most that comes of a file whose size nobody told (settings that belong to a model)."""
 SPARE = 64 << 20
 """Bytes of the disk that are left to others."""
+NO_HOST = re.compile(r"\[Errno -[235]\]")
+"""EAI_NONAME, EAI_AGAIN, EAI_NODATA."""
 _BLOCK = 1 << 18
 
 
@@ -89,6 +91,20 @@ def mirror_folder(mirror: str) -> Path | None:
     if not mirror or mirror.startswith(("http://", "https://")):
         return None
     return Path(url2pathname(urlsplit(mirror).path) if mirror.startswith("file://") else mirror).expanduser()
+
+
+def asked(wanted: Download, mirror: str) -> str:
+    """Where a file is looked for, in words."""
+    folder = mirror_folder(mirror)
+    if folder is not None:
+        return str(folder / wanted.download_name)
+    return _address(wanted, mirror) if mirror else wanted.label
+
+
+def in_words(error: Exception) -> str:
+    """What went wrong, for people; the resolver's own words tell little (EAI_*, netdb.h)."""
+    text = str(error) or type(error).__name__
+    return "no network here, or no such host" if NO_HOST.match(text) else text
 
 
 def discard(part: Path) -> None:

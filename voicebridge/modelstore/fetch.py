@@ -17,7 +17,7 @@ from voicebridge.installation import cure
 from voicebridge.modelstore import archive, record, structure
 from voicebridge.modelstore.catalogue import Download, Model, Source, sha256_of
 from voicebridge.modelstore.convert import minilm_gguf
-from voicebridge.modelstore.download import FetchError, Got, Progress, mirror_folder, obtain
+from voicebridge.modelstore.download import FetchError, Got, Progress, asked, in_words, mirror_folder, obtain
 from voicebridge.modelstore.record import Record
 
 __all__ = ["FetchError", "Progress", "fetch", "remove"]
@@ -85,9 +85,9 @@ class _Fetching:
             try:
                 self._from(source)
             except (FetchError, archive.BadArchive, structure.NoModel) as error:
-                failures.append(f"  {source.label}: {error}")
+                failures.append(f"  {asked(source, self.mirror)}: {error}")
             except (httpx.HTTPError, zipfile.BadZipFile, zlib.error, KeyError, ValueError) as error:
-                failures.append(f"  {source.label}: {error or type(error).__name__}")
+                failures.append(f"  {asked(source, self.mirror)}: {in_words(error)}")
             else:
                 return
         raise FetchError(self._told(failures))
@@ -97,11 +97,12 @@ class _Fetching:
         tried = "\n".join(failures) or "  no sources"
         beside = "".join(f" and {each.download_name}" for each in model.beside)
         names = dict.fromkeys([*(source.download_name for source in model.source), model.file])
-        return (
-            f"{model.name} could not be fetched. Tried:\n{tried}\n"
-            f"On a machine without access, put {' or '.join(names)}{beside} into a folder and run: "
-            f"voicebridge models fetch {model.name} --from FOLDER"
-        )
+        needed = f"{' or '.join(names)}{beside}"
+        told = f"{model.name} could not be fetched. Tried:\n{tried}\n"
+        if self.mirror:
+            return f"{told}The mirror {self.mirror} has to hold {needed}"
+        cure = f"voicebridge models fetch {model.name} --from FOLDER"
+        return f"{told}On a machine without access, put {needed} into a folder and run: {cure}"
 
     def _from(self, source: Source) -> None:
         growth = 0 if source.plain else archive.GROWTH * source.size if source.unpack else self.model.size

@@ -47,7 +47,7 @@ def test_the_report_tells_what_was_measured_and_what_to_do(tmp_path, monkeypatch
     assert "  tts   espeak        not measured: tts espeak: unreachable" in shown
     assert "voicebridge models fetch en_US-ljspeech-medium" in shown
     assert shown.count("its first words would take") <= 3
-    pasted = shown.partition("in voicebridge.toml:")[2].partition("Whether it is so")[0]
+    pasted = shown.partition("in voicebridge.toml:")[2].partition("This is an estimate")[0]
     assert tomllib.loads(pasted)["engines"]["llm"] == "llama_server"
     assert "busy" not in shown
 
@@ -63,6 +63,22 @@ async def test_an_engine_that_cannot_be_made_is_not_measured_and_says_why(tmp_pa
     assert [trial.kind for trial in trials] == ["stt", "llm", "tts", "embed"]
     assert all(trial.error for trial in trials)
     assert "run: voicebridge models fetch smollm2-135m-instruct" in trials[1].error
+
+
+async def test_for_a_language_that_nothing_here_hears_no_recogniser_is_measured(tmp_path, monkeypatch):
+    """Not the English one either: it says nothing of another."""
+    monkeypatch.setenv("VOICEBRIDGE_CACHE", str(tmp_path))
+    monkeypatch.setattr(profile, "AT_MOST", {"stt": 1})
+    (trial,) = await profile.measure(1.0, lambda text: None, "de-AT")
+    assert trial.name == "vosk"
+    assert trial.error.startswith("no engine for de-AT is installed: ")
+    assert trial.error.endswith("voicebridge models fetch vosk-small-de")
+    (trial,) = await profile.measure(1.0, lambda text: None, "tlh")
+    assert "the catalogue has none" in trial.error
+    machine = Machine(2, 24_000)
+    shown = "\n".join(profile.report(machine, TRIALS, advise(machine, TRIALS, catalogue(), "de", 2), "de"))
+    assert "on the embedded profile" not in shown and "by estimate" in shown
+    assert "By estimate, some" in text(machine)
 
 
 def test_a_broken_configuration_ends_with_2(tmp_path):

@@ -87,7 +87,9 @@ def advise(machine: Machine, trials: Sequence[Trial], models: Sequence[Model], l
     best = _choose(options, max(wanted, 1), reasons)
     calls = best.calls if best else room.calls(0.0)
     bare = _Room(machine, hearing, _factor(by_kind.get("tts")), DAEMON_MB, crowd)
-    embedded = next((option.calls for option in _options(bare, by_kind.get("llm"), models, language)), 0)
+    english = language.partition("-")[0].lower() == "en"  # the embedded recogniser hears nothing else
+    rooms = _options(bare, by_kind.get("llm"), models, language) if english else ()
+    embedded = next((option.calls for option in rooms), 0)
     fetch = [model.name for model in (stt_model, tts_model) if model] + ([best.model] if best else [])
     config = _config(stt, stt_model, tts, tts_model, best, calls)
     llm = best.model if best else ""

@@ -21,12 +21,14 @@ from voicebridge.config import ConfigError, Engines, cache_dir
 from voicebridge.engines.base import EngineKind
 from voicebridge.engines.trial import Trial, tried
 from voicebridge.installation import cure
-from voicebridge.modelstore.catalogue import catalogue
+from voicebridge.modelstore.catalogue import catalogue, offered
 
 SECONDS = 15.0
 AT_MOST: dict[EngineKind, int] = {"stt": 16, "llm": 1, "tts": 16, "embed": 1}
 """Callers at once that are imitated; a model's crowd takes too long for a short benchmark."""
 SHARE = {"stt": 0.4, "tts": 0.3, "llm": 0.2, "embed": 0.1}
+EMBEDDED_HEARS = "en"
+"""The language of the embedded recogniser."""
 BUSY = 0.5
 """Load by core from which on the measurement tells of others."""
 UNFIT = 2
@@ -44,22 +46,47 @@ def machine(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> Machine:
     return Machine(len(os.sched_getaffinity(0)), round(memory / 1e6), round(os.getloadavg()[0], 2))
 
 
-async def measure(seconds: float, tell: Tell) -> list[Trial]:
-    """The embedded engines, one after the other: what their speed tells of the machine holds for others too."""
+async def measure(seconds: float, tell: Tell, language: str = "en") -> list[Trial]:
+    """The embedded engines, one after the other: what their speed tells of the machine holds for others too.
+
+    For a language that the embedded recogniser does not hear it is Vosk with its smallest model, where that is here.
+    """
     trials = []
     for kind in AT_MOST:
-        name = str(_embedded(kind))
+        name, options = str(_embedded(kind)), {}
+        if kind == "stt" and language.partition("-")[0].lower() != EMBEDDED_HEARS:
+            name, model = "vosk", _smallest(language)
+            if why := _cannot_hear(language, model):
+                trials.append(Trial(kind, name, error=why))
+                continue
+            options = {"model": model}
         try:
-            engine = plugins.load(kind, name).create({})
+            engine = plugins.load(kind, name).create(options)
         except (plugins.PluginError, ConfigError) as error:
             trials.append(Trial(kind, name, error=str(error)))
             continue
         told = f"measuring {name}"
         with last_warnings():
             made = await tried(kind, engine, seconds=seconds * SHARE[kind], at_most=AT_MOST[kind],
+                               language=language if options else "en",
                                tell=lambda text, told=told: tell(f"{told}: {text}"))  # type: ignore[misc] # fmt: skip
         trials.append(made)
     return trials
+
+
+def _smallest(language: str) -> str:
+    """Vosk's smallest free model for a language; "" where the catalogue has none."""
+    mine = [model for model in offered(kind="stt", language=language) if model.is_folder and model.terms == "open"]
+    return min(mine, key=lambda model: model.download_size).name if mine else ""
+
+
+def _cannot_hear(language: str, model: str) -> str:
+    """Why no engine here hears the language, and the cure; "" where one does."""
+    if not model:
+        return f"no engine for {language} is installed, and the catalogue has none: use one elsewhere, by Wyoming"
+    steps = [] if importlib.util.find_spec("vosk") is not None else [cure("vosk")]
+    steps += [] if _here(model) else [f"voicebridge models fetch {model}"]
+    return f"no engine for {language} is installed: {' && '.join(steps)}" if steps else ""
 
 
 def _embedded(kind: str) -> str:
@@ -70,7 +97,7 @@ def _embedded(kind: str) -> str:
 
 def examine(language: str, calls: int, seconds: float, tell: Tell) -> tuple[Machine, list[Trial], Advice]:
     here = machine()
-    trials = asyncio.run(measure(seconds, tell))
+    trials = asyncio.run(measure(seconds, tell, language))
     return here, trials, advise(here, trials, catalogue(), language, calls)
 
 
@@ -99,16 +126,16 @@ def report(here: Machine, trials: Sequence[Trial], advice: Advice, language: str
         yield f"  {trial.kind:<6}{trial.name:<14}{_told(trial)}"
     yield ""
     if advice.embedded_calls:
-        yield f"Some {advice.embedded_calls} calls at once on the embedded profile."
+        yield f"By estimate, some {advice.embedded_calls} calls at once on the embedded profile."
     yield (
-        f"Recommended for {language}, some {advice.calls} calls at once: "
+        f"Recommended for {language}, by estimate for some {advice.calls} calls at once: "
         f"{advice.stt}, {advice.llm or 'no language model'}, {advice.tts}, because"
     )
     for reason in advice.reasons:
         yield f"  - {reason}"
     if advice.options:
         yield ""
-        yield "Language models here, foretold from the one that was measured:"
+        yield "Language models here, estimated from the one that was measured:"
         unfit = [option for option in advice.options if option.reason]
         for option in advice.options:
             if option in unfit[UNFIT:]:
@@ -125,7 +152,7 @@ def report(here: Machine, trials: Sequence[Trial], advice: Advice, language: str
     yield "and in voicebridge.toml:"
     yield ""
     yield advice.config
-    yield "Whether it is so: voicebridge engines bench, then calls."
+    yield "This is an estimate. Whether it is so: voicebridge engines bench, then calls."
 
 
 def _here(name: str) -> bool:
