@@ -157,6 +157,17 @@ async def test_stopped_process_gives_an_error_in_time_then_an_answer(
 
 
 @models
+async def test_a_rate_that_is_not_taken_is_refused_at_once(moonshine: WyomingStt, recorded: bytes) -> None:
+    odd = moonshine.session(rate=3999, language="en")
+    odd.begin(1)
+    odd.feed(recorded)
+    with pytest.raises(EngineError) as raised:
+        await odd.transcribe(**soon(30))
+    assert raised.value.cause == "refused" and "3999 Hz" in raised.value.detail
+    await odd.close()
+
+
+@models
 async def test_socket_is_ours_alone_and_garbage_harms_nobody(
     moonshine: WyomingStt, session: SttSession, recorded: bytes
 ) -> None:

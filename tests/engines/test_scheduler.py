@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
-from voicebridge.engines.scheduler import Scheduler
+from voicebridge.engines.scheduler import FOREIGN_GRACE_S, Scheduler, due
 
 
 class Model:
@@ -113,3 +114,9 @@ async def test_a_waiting_job_that_is_needed_sooner_is_computed_sooner_and_once(
     await last.future
     scheduler.hasten(last, deadline=1.0)
     assert model.order == ["background", "other", "last"]
+
+
+@pytest.mark.parametrize("told", [None, 0, math.nan, math.inf, -math.inf, "soon", [1], 10**400])
+def test_a_deadline_that_is_no_moment_is_none(told: object) -> None:
+    assert due({"deadline": told}) == pytest.approx(time.monotonic() + FOREIGN_GRACE_S, abs=0.5)
+    assert due({"deadline": 17.5}) == 17.5

@@ -236,3 +236,28 @@ async def test_an_error_is_final_and_a_cancelled_question_does_not_answer_the_ne
         with pytest.raises(asyncio.CancelledError):
             await dropped
         assert (await session.transcribe(**soon(5))).text == "16000"
+
+
+async def test_half_a_letter_in_a_phrase_is_replaced(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s") as (worker, session):
+        session.begin(1, ["yes \ud83d"])
+        session.feed(SECOND)
+        assert (await session.transcribe(**soon(5))).text == "16000"
+        assert worker.begun[0].data["context"]["phrases"] == ["yes \ufffd"]
+
+
+async def test_what_cannot_be_sent_fails_at_once_and_the_next_utterance_is_heard(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(tmp_path / "s") as (_, session):
+        session._language = "e\ud83d"  # none of ours has one: it stands for whatever nobody has thought of
+        session.begin(1)
+        session.feed(SECOND)
+        with pytest.raises(EngineError) as raised:
+            await session.transcribe(**soon(30))
+        assert raised.value.cause == "garbage"
+        session._language = "en"
+        session.begin(2)
+        session.feed(SECOND)
+        assert (await session.transcribe(**soon(5))).text == "16000"
+        assert sum("cannot be sent" in record.message for record in caplog.records) == 1

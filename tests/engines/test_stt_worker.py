@@ -220,3 +220,14 @@ async def test_describe_and_ping_are_answered_while_the_engine_is_busy(tmp_path:
         assert [answer and answer.type for answer in answers] == ["info", "pong"]
         writer.close()
         await talker.close()
+
+
+async def test_a_rate_that_is_not_taken_is_refused_at_once(tmp_path: Path) -> None:
+    async with serving(tmp_path / "s"):
+        session = StreamingSttSession("ears", Address(f"unix://{tmp_path / 's'}"), 1, 3999, "en")
+        session.begin(1)
+        session.feed(bytes(8_000))
+        with pytest.raises(EngineError) as raised:
+            await session.transcribe(deadline=time.monotonic(), give_up=time.monotonic() + 30)
+        assert raised.value.cause == "refused" and "3999 Hz" in raised.value.detail
+        await session.close()

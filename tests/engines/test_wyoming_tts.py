@@ -140,3 +140,10 @@ def test_spread_marks_cover_the_text_in_order() -> None:
     assert [(m.start, m.end) for m in marks] == [(2, 3), (4, 6), (7, 10)]
     assert [m.sample for m in marks] == [0, 175, 437]
     assert spread_marks(" ", 100) == ()
+
+
+async def test_half_a_letter_is_replaced_in_what_is_sent(tmp_path: Path) -> None:
+    async with tts(tmp_path / "s", lambda _: [*AUDIO, STOP]) as (engine, fake):
+        speech = await say(engine, "One \ud83d moment")
+        assert speech.pcm and speech.text == "One \ud83d moment"
+        assert fake.asked[0]["text"] == "One \ufffd moment"

@@ -11,15 +11,29 @@ import asyncio
 import heapq
 import itertools
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 log = logging.getLogger(__name__)
 
 Model = TypeVar("Model")
+
+FOREIGN_GRACE_S = 1.0
+"""Who says no deadline is served as if he needed the result by then."""
+
+
+def due(context: Mapping[str, Any]) -> float:
+    """The `deadline` of a request's context, in time.monotonic() seconds; one that is no moment is none."""
+    told = context.get("deadline")
+    try:
+        moment = float(told) if isinstance(told, (int, float)) else 0.0
+    except OverflowError:
+        moment = 0.0
+    return moment if moment and math.isfinite(moment) else time.monotonic() + FOREIGN_GRACE_S
 
 
 @dataclass(frozen=True, slots=True)

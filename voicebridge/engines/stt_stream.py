@@ -67,7 +67,7 @@ class StreamingSttSession:
         self._requests = itertools.count(1)
         self._rate = rate
         self._language = language
-        self._agents_phrases = tuple(phrases)
+        self._agents_phrases = tuple(whole(phrase) for phrase in phrases)
         self._phrases: tuple[str, ...] = self._agents_phrases
         self._utterance = 0
         self._opened = 0  # counts begin()
@@ -83,7 +83,8 @@ class StreamingSttSession:
         self._losses = 0  # since the last answer
 
     def begin(self, utterance: int, phrases: Sequence[str] = ()) -> None:
-        self._utterance, self._phrases = utterance, tuple(phrases) or self._agents_phrases
+        told = tuple(whole(phrase) for phrase in phrases)
+        self._utterance, self._phrases = utterance, told or self._agents_phrases
         self._opened += 1
         self._pcm.clear()
         self._from = 0
@@ -166,8 +167,19 @@ class StreamingSttSession:
                 self._gone(LinkLost("crashed", type(error).__name__))
             except LinkLost as error:
                 self._gone(error)
+            except Exception as error:  # noqa: BLE001 - the boundary: logged; what can be sent may follow
+                self._cannot(error)
             else:
                 await self._wake.wait()
+
+    def _cannot(self, error: Exception) -> None:
+        """What was asked fails at once; the next thing that comes is tried on a new connection."""
+        if not self._losses:
+            log.error("stt %s: an utterance cannot be sent: %r", self._name, error, exc_info=error)
+        ask, self._ask, self._settled = self._ask, None, True
+        if ask is not None and not ask.answer.done():
+            ask.answer.set_exception(EngineError("stt", self._name, "garbage", type(error).__name__))
+        self._gone(LinkLost("garbage", type(error).__name__))
 
     def _gone(self, lost: LinkLost) -> None:
         self._drop()

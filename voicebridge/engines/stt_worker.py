@@ -29,14 +29,13 @@ from wyoming.error import Error
 from wyoming.event import Event, async_read_event, async_write_event
 
 from voicebridge.engines.base import HeardWord
-from voicebridge.engines.scheduler import Job, Scheduler
+from voicebridge.engines.scheduler import Job, Scheduler, due
 
 log = logging.getLogger(__name__)
 
 LOOK_EVENT = "voicebridge-look"
 BACKGROUND = 1e11
 """A deadline after all that somebody waits for and before those that are speculative: audio of who still speaks."""
-FOREIGN_GRACE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +135,18 @@ class Stream:
             case "transcribe":
                 self._asked, self._begun = event.data, False
             case "audio-start":
-                self._begin(_rate(event))
+                self._begin(int(event.data["rate"]))
             case "audio-chunk":
                 if event.data["width"] != 2 or event.data["channels"] != 1:
                     raise TypeError("only 16-bit mono is taken")
                 if not self._begun:
-                    self._begin(_rate(event))
+                    self._begin(int(event.data["rate"]))
                 self._do(event.payload or b"")
             case "audio-stop" | "voicebridge-look":
                 if not self._begun:
                     self._begin(8000)
                 context = event.data.get("context") or self._asked.get("context") or {}
-                deadline = float(context.get("deadline") or time.monotonic() + FOREIGN_GRACE_S)
-                self._do(_Ask(context, deadline, event.type == "audio-stop"))
+                self._do(_Ask(context, due(context), event.type == "audio-stop"))
 
     def _begin(self, rate: int) -> None:
         """What was not answered of the utterance before, nobody waits for any more."""
@@ -210,8 +208,9 @@ class Stream:
         self._listener, self._refused = None, ""
         self._told = _Told(self._writer) if begin.foreign else None
         try:
+            rate = checked_rate(begin.rate)
             self._listener = await self._compute(
-                lambda model: model.listener(begin.rate, begin.language, begin.phrases), None
+                lambda model: model.listener(rate, begin.language, begin.phrases), None
             )
         except ValueError as error:
             self._refused = str(error)
@@ -330,8 +329,8 @@ class _Told:
             await async_write_event(TranscriptStart().event(), self._writer)
 
 
-def _rate(event: Event) -> int:
-    rate = int(event.data["rate"])
-    if not 4000 <= rate <= 48000:
-        raise TypeError(f"a rate of {rate} Hz is not taken")
+def checked_rate(rate: int) -> int:
+    """ValueError, which is told to the client: with another connection it would be no other rate."""
+    if not 4000 <= rate <= 48_000:
+        raise ValueError(f"{rate} Hz is not taken: 4000 to 48000 is")
     return rate

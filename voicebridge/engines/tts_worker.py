@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -22,12 +21,11 @@ from wyoming.event import Event, async_read_event, async_write_event
 from wyoming.tts import SynthesizeStopped
 
 from voicebridge.engines.base import Voice
-from voicebridge.engines.scheduler import Done, Job, Scheduler
+from voicebridge.engines.scheduler import Done, Job, Scheduler, due
 from voicebridge.engines.spoken import Spoken, Synthesiser, pieces
 
 log = logging.getLogger(__name__)
 
-FOREIGN_GRACE_S = 1.0
 CHUNK_BYTES = 32_000
 MARKS_EVENT = "voicebridge-marks"
 
@@ -84,7 +82,7 @@ class Speaking:
         if self._answer is not None:
             self._answer.cancel()
         context = asked.get("context") or {}
-        deadline = float(context.get("deadline") or time.monotonic() + FOREIGN_GRACE_S)
+        deadline = due(context)
         self._answer = asyncio.create_task(self._say(text, _voice(asked), deadline, context, streamed))
 
     async def _say(

@@ -24,7 +24,6 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -32,15 +31,15 @@ from typing import Any, Literal, Protocol
 from wyoming.error import Error
 from wyoming.event import Event, async_read_event, async_write_event
 
-from voicebridge.engines.scheduler import Job, Scheduler
+from voicebridge.engines.scheduler import Job, Scheduler, due
 from voicebridge.engines.spoken import Synthesiser
-from voicebridge.engines.stt_worker import Stream, StreamingModel
+from voicebridge.engines.stt_worker import Stream, StreamingModel, checked_rate
 from voicebridge.engines.tts_worker import Speaking
 
 log = logging.getLogger(__name__)
 
-FOREIGN_GRACE_S = 1.0
 MAX_AUDIO_S = 60
+MAX_RATE = 48_000
 
 
 Recogniser = Callable[[bytes, int, str], str]
@@ -129,7 +128,7 @@ class Connection:
         try:
             while event := await async_read_event(self._reader):
                 await self._handle(event)
-        except (OSError, EOFError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
             log.warning("connection closed: %s", type(error).__name__)  # it does not speak Wyoming
         finally:
             if self._job is not None:
@@ -148,7 +147,7 @@ class Connection:
                 self._request = event.data
             case "audio-start":
                 self._pcm.clear()
-                self._rate = _rate(event)
+                self._rate = int(event.data["rate"])
             case "audio-chunk":
                 self._add(event)
             case "audio-stop":
@@ -159,22 +158,21 @@ class Connection:
     def _work(self) -> Callable[[Any], Any]:
         pcm, rate, language = bytes(self._pcm), self._rate, str(self._request.get("language") or "")
         if self._worker.kind == "turn":
-            return lambda judge: judge(pcm, rate)
-        return lambda recognise: recognise(pcm, rate, language)
+            return lambda judge: judge(pcm, checked_rate(rate))
+        return lambda recognise: recognise(pcm, checked_rate(rate), language)
 
     def _add(self, event: Event) -> None:
         if event.data["width"] != 2 or event.data["channels"] != 1:
             raise TypeError("only 16-bit mono is taken")
-        self._rate = _rate(event)
+        self._rate = int(event.data["rate"])
         self._pcm += event.payload or b""
-        del self._pcm[: max(0, len(self._pcm) - 2 * self._rate * MAX_AUDIO_S)]
+        del self._pcm[: max(0, len(self._pcm) - 2 * min(self._rate, MAX_RATE) * MAX_AUDIO_S)]
 
     def _submit(self, request: Mapping[str, Any], work: Callable[[Any], Any]) -> None:
         context = request.get("context") or {}
-        deadline = float(context.get("deadline") or time.monotonic() + FOREIGN_GRACE_S)
         if self._job is not None:
             self._job.drop()
-        self._job = self._scheduler.submit(work, deadline=deadline)
+        self._job = self._scheduler.submit(work, deadline=due(context))
         task = asyncio.create_task(self._answer(self._job, context))
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
@@ -199,13 +197,6 @@ class Connection:
 
     async def _write(self, event: Event) -> None:
         await async_write_event(event, self._writer)
-
-
-def _rate(event: Event) -> int:
-    rate = int(event.data["rate"])
-    if not 4000 <= rate <= 48000:
-        raise TypeError(f"a rate of {rate} Hz is not taken")
-    return rate
 
 
 def find_engine(reference: str) -> Any:

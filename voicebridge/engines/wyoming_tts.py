@@ -12,6 +12,7 @@ from wyoming.event import Event
 from wyoming.tts import Synthesize, SynthesizeVoice
 
 from voicebridge.engines.base import EngineError, Speech, Voice, WordMark
+from voicebridge.engines.guard import whole
 from voicebridge.engines.local import Host, RemoteHost
 from voicebridge.engines.tts_worker import MARKS_EVENT
 from voicebridge.engines.wyoming_link import Links, request_context
@@ -55,7 +56,7 @@ class WyomingTts:
             return Speech(text, b"", NO_SPEECH_RATE)
         context = request_context(self._links.address, str(next(self._requests)), deadline)
         context |= {"speed": voice.speed, "language": voice.language}
-        request = Synthesize(text=text, voice=self._asked(voice), context=context).event()
+        request = Synthesize(text=whole(text), voice=self._asked(voice), context=context).event()
         answer = await self._links.ask([request], "audio-stop", give_up=give_up, deadline=deadline)
         try:
             return _speech(text, answer)
