@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +206,46 @@ def test_only_some_voices_stay_loaded(tmp_path: Path) -> None:
     for name in ("a", "b", "a", "c", "a"):
         assert voices.speak("hello", Voice(name)).pcm
     assert list(voices._loaded) == ["c", "a"]
+
+
+def test_who_has_his_voice_waits_for_no_other_and_two_load_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that are configured are loaded in the background."""
+    begun, gate, loads = threading.Event(), threading.Event(), []
+
+    class Slow(PiperModel):
+        def __init__(self, path: Path, cores: int) -> None:
+            loads.append(path.stem)
+            if path.stem == "b":
+                begun.set()
+                assert gate.wait(20)
+            super().__init__(path, cores)
+
+    monkeypatch.setattr("voicebridge.engines.piper.PiperModel", Slow)
+    files = {name: look_at(copy_of(tmp_path, name)) for name in ("a", "b", "c")}
+    voices = PiperVoices(files, cores=1, keep=3)
+    voices.speak("One.", Voice("a"))
+    with ThreadPoolExecutor(2) as others:
+        loading = others.submit(voices.load)
+        assert begun.wait(20)
+        also = others.submit(voices.speak, "Two.", Voice("b"))
+        assert voices.speak("Three.", Voice("a")).pcm
+        assert not also.done()
+        gate.set()
+        assert also.result(20).pcm
+        loading.result(20)
+    assert loads == ["a", "b", "c"] and set(voices._loaded) == {"a", "b", "c"}
+
+
+def test_a_voice_that_cannot_be_loaded_hinders_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = {name: look_at(copy_of(tmp_path, name)) for name in ("a", "b")}
+    files["a"].path.write_bytes(b"no model")
+    voices = PiperVoices(files, cores=1, keep=2)
+    voices.load()
+    assert list(voices._loaded) == ["b"] and "'a' cannot be loaded" in caplog.text
+    with pytest.raises(ValueError, match="protobuf"):
+        voices.speak("One.", Voice("a"))
 
 
 def test_a_language_has_its_voice_and_a_region_comes_first(tmp_path: Path) -> None:

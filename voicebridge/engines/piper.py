@@ -19,6 +19,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -126,19 +127,33 @@ class PiperWorker:
             voices = PiperVoices(self.files, self.cores, self.keep)
             voices.speak(WARM_UP, Voice(next(iter(self.files))))
             self._opened.append(voices)
+            threading.Thread(target=voices.load, name="load voices", daemon=True).start()
         return self._opened[0].speak
 
 
 class PiperVoices:
-    """The voices, loaded when they are first wanted; `keep` of them stay."""
+    """The voices, of which `keep` stay loaded. Who speaks with one that is there waits for no other's loading."""
 
     def __init__(self, files: Mapping[str, VoiceFile], cores: int, keep: int) -> None:
         self._files = files
         self._cores = cores
         self._keep = keep
         self._loaded: OrderedDict[str, PiperModel] = OrderedDict()
+        self._loading: dict[str, Future[PiperModel]] = {}
         self._lock = threading.Lock()
         self._warned: set[str] = set()
+
+    def load(self) -> None:
+        """The first `keep` of them, one after the other, before a caller has to wait for one."""
+        for name in list(self._files)[: self._keep]:
+            with self._lock:
+                full = len(self._loaded) >= self._keep
+            if full:
+                return
+            try:
+                self._model(name)
+            except Exception:  # the boundary to a library: whoever asks for this voice is told, too
+                log.exception("piper: voice %r cannot be loaded", name)
 
     def speak(self, text: str, voice: Voice) -> Spoken:
         """See worker.Synthesiser."""
@@ -165,12 +180,31 @@ class PiperVoices:
 
     def _model(self, name: str) -> PiperModel:
         with self._lock:
-            if name not in self._loaded:
-                self._loaded[name] = PiperModel(self._files[name].path, self._cores)
-                if len(self._loaded) > self._keep:
-                    self._loaded.popitem(last=False)
-            self._loaded.move_to_end(name)
-            return self._loaded[name]
+            if name in self._loaded:
+                self._loaded.move_to_end(name)
+                return self._loaded[name]
+            loading = self._loading.get(name)
+            ours = loading is None
+            if loading is None:
+                loading = self._loading[name] = Future()
+        if ours:
+            self._load(name, loading)
+        return loading.result()
+
+    def _load(self, name: str, loading: Future[PiperModel]) -> None:
+        try:
+            model = PiperModel(self._files[name].path, self._cores)
+        except BaseException as error:
+            with self._lock:
+                del self._loading[name]  # the next one tries again
+            loading.set_exception(error)
+            raise
+        with self._lock:
+            del self._loading[name]
+            self._loaded[name] = model
+            if len(self._loaded) > self._keep:
+                self._loaded.popitem(last=False)
+        loading.set_result(model)
 
     def _warn(self, text: str) -> None:
         if text not in self._warned:
