@@ -87,6 +87,8 @@ def engines(stt: Sequence[str], llm: Sequence[str], tts: Sequence[str], more: st
 def prepare(folder: Path, lineup: str, *, form: bool = False) -> Path:
     """A configuration in that folder: the agent, and engines. With a form its tool is in the model's prompt, too."""
     (folder / "agents").mkdir(parents=True, exist_ok=True)
+    for embedded in ("demo", "open"):  # whose prompts would be computed at the start
+        (folder / "agents" / f"{embedded}.toml").write_text(f'greeting = "{GREETING}"\nmodel_scope = "none"\n')
     (folder / "agents" / "desk.toml").write_text('tools = ["take_message"]\n' + AGENT + FORM if form else AGENT)
     (folder / "voicebridge.toml").write_text(f'default_agent = "desk"\n{lineup}')
     return folder / "voicebridge.toml"

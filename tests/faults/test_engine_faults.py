@@ -23,7 +23,7 @@ pytestmark = pytest.mark.models
 SLACK_S = 1.5
 READY_S = 20.0
 BEFORE_S = -0.4
-SAID = (desk.ASK_HELP, desk.ASK_MODEL, desk.ASK_MODEL_MORE)
+SAID = (desk.ASK_HOURS, desk.ASK_MODEL, desk.ASK_MODEL_MORE)
 VICTIMS = ("vosk", "llama_cpp", "piper")
 
 
@@ -35,14 +35,12 @@ def lines():
 @pytest.fixture(scope="module")
 def striking(tmp_path_factory):
     with workers_to_strike(tmp_path_factory.mktemp("striking")) as daemon:
-        daemon.until_idle()
         yield daemon
 
 
 @pytest.fixture(scope="module")
 def spoiling(tmp_path_factory):
     with wires_to_spoil(tmp_path_factory.mktemp("spoiling")) as daemon:
-        daemon.until_idle()
         yield daemon
 
 
@@ -86,7 +84,8 @@ def test_workers_that_freeze_are_left_and_replaced(striking, lines):
 
 
 def test_workers_that_babble_are_not_believed(spoiling, lines):
-    before = {engine: spoiling.hits(engine) for engine in VICTIMS}
+    before = sum(map(spoiling.hits, VICTIMS))
     for one in struck(spoiling, "garbage", lines):
-        assert spoiling.hits(one.engine) > before[one.engine] and one.moves, one
+        assert one.moves, one
+    assert sum(map(spoiling.hits, VICTIMS)) > before  # who failed last time is asked beside the second, and may lose
     spoiling.heal()
