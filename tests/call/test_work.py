@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -22,6 +25,8 @@ from voicebridge.conversation.agent import AgentSpec
 from voicebridge.engines.base import EngineError, Message, Speech, Transcript, Voice
 from voicebridge.engines.failover import together
 from voicebridge.engines.failover.health import Move
+from voicebridge.engines.local import RemoteHost
+from voicebridge.engines.wyoming_tts import WyomingTts
 
 AGENT = AgentSpec("desk", "Hello.", instructions="Be brief.")
 RATE = 8_000
@@ -72,9 +77,75 @@ class Told(list[ev.Event]):
         return next(event for event in self if isinstance(event, kind))
 
 
-def work(engine: Any, mouth: Mouth, told: Told, moves: list[Move], **more: Any) -> Work:
+def work(
+    engine: Any, mouth: Mouth, told: Told, moves: list[Move], served: list[tuple[int, str, str]] | None = None,
+    **more: Any,
+) -> Work:  # fmt: skip
     parts = Parts(AGENT, engine, engine, mouth, RuleMatcher(AGENT, None), **more)
-    return Work("call", parts, told.append, hearing=Hearing(engine, RATE), rate=RATE, moved=moves.append)
+
+    def note(*what: Any) -> None:
+        if served is not None:
+            served.append(what)
+
+    return Work("call", parts, told.append, hearing=Hearing(engine, RATE), rate=RATE, moved=moves.append, served=note)
+
+
+async def test_the_call_is_told_who_served_which_turn(tmp_path: Path) -> None:
+    engine, told, served = Engine(), Told(), []
+    mouth = Mouth(engine, AGENT, tmp_path)
+    await mouth.render()
+    made = work(engine, mouth, told, [], served)
+    later = time.monotonic() + 9
+    made.start(cmd.Synthesize(1, 0, "greeting", "Hello.", 0.0, later))
+    made.start(cmd.Transcribe(1, 1, "final", 0.0, later))
+    made.start(cmd.Generate(2, 1, (Message("user", "Hi."),), 20, 0.0, later))
+    made.start(cmd.Synthesize(3, 2, "answer", "Words.", 0.0, later))
+    for kind in (ev.TranscriptReady, ev.ModelDone, ev.SegmentReady):
+        await told.until(kind)
+    await asyncio.sleep(0.05)
+    assert served[0] == (0, "tts", "disk")
+    assert sorted(served[1:]) == [(1, "llm", "engine"), (1, "stt", "engine"), (2, "tts", "engine")]
+    await made.close()
+
+
+async def test_a_voice_whose_process_is_killed_is_told_once_and_the_other_serves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Real workers of espeak, of which the first dies in the call; the clauses after that are asked for at once."""
+    pytest.importorskip("espeakng_loader")
+    caplog.set_level(logging.INFO)
+    workers = {
+        name: subprocess.Popen(
+            [sys.executable, "-m", "voicebridge.engines.worker", "voicebridge.engines.espeak:ENGINE",
+             "--socket", str(tmp_path / name)]
+        )  # fmt: skip
+        for name in ("first", "second")
+    }
+    try:
+        voices = [WyomingTts(name, RemoteHost(f"unix://{tmp_path / name}", "tts")) for name in workers]
+        async with started(together("tts", voices)) as group:
+            engine, told, moves, served = Engine(), Told(), [], []
+            made = work(engine, Mouth(group, AGENT, tmp_path / "cache"), told, moves, served)
+            later = time.monotonic() + 20
+            made.start(cmd.Synthesize(1, 1, "answer", "One moment.", time.monotonic(), later))
+            await told.until(ev.SegmentReady)
+            workers["first"].kill()
+            workers["first"].wait()
+            for segment in (2, 3, 4):
+                made.start(cmd.Synthesize(segment, 2, "answer", f"Clause {segment}.", time.monotonic(), later))
+            async with asyncio.timeout(15):
+                while len(told) < 4 or "does not answer" not in caplog.text:  # noqa: ASYNC110 - a list has no event
+                    await asyncio.sleep(0.02)
+            assert all(isinstance(event, ev.SegmentReady) for event in told)
+            assert [(move.kind, move.old, move.new) for move in moves] == [("tts", "first", "second")]
+            assert served == [(1, "tts", "first")] + [(2, "tts", "second")] * 3
+            levels = [record.levelno for record in caplog.records if "does not answer" in record.message]
+            assert levels[-1] == logging.WARNING
+            await made.close()
+    finally:
+        for worker in workers.values():
+            worker.kill()
+            worker.wait()
 
 
 @pytest.mark.parametrize(("deadlines", "due"), [(True, DUE), (False, dict.fromkeys(DUE, IN_ORDER))])

@@ -124,3 +124,13 @@ def test_tools_and_handoffs_are_shown():
         "handoff refused sales closed", "handoff go desk", "a human [please]",
     ):  # fmt: skip
         assert part in made
+
+
+def test_who_served_is_drawn_only_where_it_is_not_the_first_of_the_list(call):
+    turn = {**call["turns"][-1], "engines": {"stt": "vosk", "llm": "small[1]", "tts": "disk"}}
+    record = {**call, "turns": [turn], "engines": {"stt": "vosk", "llm": "big", "tts": "piper"}}
+    shown = drawn(lambda console: show_call(console, record))
+    assert [line.strip() for line in shown.splitlines() if "served by" in line] == ["served by llm small[1]"]
+    record["engines"]["llm"] = "small[1]"
+    assert "served by" not in drawn(lambda console: show_call(console, record))
+    assert "served by" not in drawn(lambda console: show_call(console, {**record, "engines": {}}))

@@ -189,3 +189,22 @@ def test_a_move_to_another_engine_stands_in_its_turn():
     assert turn["moves"] == [
         {"kind": "stt", "from": "vosk", "to": "moonshine", "cause": "timeout", "at": round(stage.now - 100.0, 4)}
     ]
+
+
+def test_who_served_a_turn_stands_in_it():
+    stage = Watched(agent=RULED).start().run(2)
+    turn = stage.timeline.turns[-1].turn
+    assert stage.timeline.turns[-1].as_dict(100.0)["engines"] == {"stt": "", "llm": "", "tts": ""}
+    for name in ("disk", "espeak", "disk"):  # a line from disk beside words that were made says nothing
+        stage.timeline.served(turn, "tts", name)
+    stage.timeline.served(turn, "stt", "vosk")
+    assert stage.timeline.turns[-1].as_dict(100.0)["engines"] == {"stt": "vosk", "llm": "", "tts": "espeak"}
+
+
+def test_who_served_a_draft_that_was_thrown_away_does_not_count():
+    stage = Watched(agent=RULED).start()
+    stage.timeline.watch(1.0, ev.Drained(), [cmd.Synthesize(77, 9, "answer", "A draft.", 0.0, 9.0)])
+    for kind, name in (("stt", "vosk"), ("llm", "llama"), ("tts", "espeak")):
+        stage.timeline.served(9, kind, name)
+    stage.timeline.watch(1.1, ev.Drained(), [cmd.DropSegments((77,))])
+    assert stage.timeline.turns[-1].engines == {"stt": "vosk", "llm": "", "tts": ""}

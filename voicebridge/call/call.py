@@ -183,8 +183,9 @@ class Call:
         self._hearing = Hearing(ears, rate, guard, keep_s=JUDGED_S if self.parts.judge is not None else KEEP_S)
         self._recorder = self._make_recorder(rate)
         self._work = Work(
-            self.id, self.parts, self.tell, hearing=self._hearing, rate=rate, moved=self._moved
-        )
+            self.id, self.parts, self.tell, hearing=self._hearing, rate=rate, moved=self._moved,
+            served=self.timeline.served,
+        )  # fmt: skip
         self.tell(ev.CallStarted())
 
     # ---- the core
@@ -355,5 +356,12 @@ class Call:
             "target": self.ending.target if self.ending is not None else "",
             "summary": self.summary,
             "ended_by": self.core.ended_by,
-            "turns": [turn.as_dict(self.zero) for turn in self.timeline.turns if turn.said or turn.caller],
+            "engines": {  # the preferred ones; which served a turn stands there
+                "stt": self.parts.stt.name,
+                "llm": self.parts.llm.name if self.parts.llm is not None else "",
+                "tts": self.parts.mouth.engine_name,
+            },
+            "turns": [
+                turn.as_dict(self.zero) for turn in self.timeline.turns if turn.said or turn.caller or turn.moves
+            ],
         }

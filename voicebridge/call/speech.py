@@ -65,6 +65,11 @@ class Mouth:
         self._at_rate: dict[tuple[str, int], Rendered] = {}
 
     @property
+    def engine_name(self) -> str:
+        """Of several voices the preferred one."""
+        return self._engine.name
+
+    @property
     def missing(self) -> list[str]:
         """The agent's fixed lines that have not been rendered, or by a spare engine's voice."""
         return [text for text in self._agent.fixed_lines() if text not in self._fixed or self._borrowed(text)]

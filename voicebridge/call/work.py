@@ -23,10 +23,11 @@ from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.owntools import for_model
 from voicebridge.conversation.toolspec import ToolCall
-from voicebridge.engines.base import EngineError, LlmEngine, LlmSession, SttEngine, TurnJudge
+from voicebridge.engines.base import EngineError, EngineKind, LlmEngine, LlmSession, SttEngine, TurnJudge
 from voicebridge.engines.failover.health import WATCH, Move, Watch
 from voicebridge.handoff.desk import Desk
 from voicebridge.tools.runner import ToolRunner
+from voicebridge.trace.timeline import FROM_DISK
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,9 @@ class Work:
         hearing: Hearing,
         rate: int,
         moved: Callable[[Move], None] = lambda move: None,
+        served: Callable[[int, EngineKind, str], None] = lambda turn, kind, name: None,
     ) -> None:
-        """`moved` is told when the call goes on with another engine."""
+        """`moved` is told when the call goes on with another engine; `served` which one did a turn's work."""
         self._id = call_id
         self._parts = parts
         self._tell = tell
@@ -82,7 +84,9 @@ class Work:
         if parts.llm is not None:
             self._llm = parts.llm.session(agent=parts.agent.name, tools=for_model(parts.agent))
         self._context = contextvars.copy_context()
-        self._context.run(WATCH.set, Watch(moved))
+        self._served = served
+        self._watch = Watch(moved)
+        self._context.run(WATCH.set, self._watch)
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._speech: dict[int, tuple[cmd.Synthesize, Rendered]] = {}
 
@@ -181,6 +185,8 @@ class Work:
             log.warning("call=%s turn=%d %s", self._id, wanted.utterance, error)
             self._tell(ev.TranscriptFailed(wanted.request, error.cause))
         else:
+            if heard.text:
+                self._served(wanted.utterance, "stt", heard.engine or self._parts.stt.name)
             self._tell(ev.TranscriptReady(wanted.request, heard.text))
 
     async def _judge(self, wanted: cmd.JudgeTurn) -> None:
@@ -214,6 +220,7 @@ class Work:
         )
         try:
             async for piece in pieces:
+                self._served(wanted.turn, "llm", self._model_name)
                 if isinstance(piece, ToolCall):
                     self._tell(ev.ModelCall(wanted.generation, piece.tool, piece.arguments))
                 else:
@@ -224,9 +231,15 @@ class Work:
         else:
             self._tell(ev.ModelDone(wanted.generation))
 
+    @property
+    def _model_name(self) -> str:
+        """Who answers; of several the one that the call is at."""
+        return self._watch.stays.get("llm", self._parts.llm.name if self._parts.llm is not None else "")
+
     def _synthesize(self, wanted: cmd.Synthesize) -> None:
         made = self._parts.mouth.cached(wanted.text, self._rate)
         if made is not None:
+            self._served(wanted.turn, "tts", FROM_DISK)
             self._speech_ready(wanted, made)
         else:
             self._start("synthesize", wanted.segment, self._make_speech(wanted))
@@ -240,6 +253,7 @@ class Work:
             log.warning("call=%s turn=%d %s", self._id, wanted.turn, error)
             self._tell(ev.SegmentFailed(wanted.segment, error.cause))
         else:
+            self._served(wanted.turn, "tts", made.engine or self._parts.mouth.engine_name)
             self._speech_ready(wanted, made)
 
     def _speech_ready(self, wanted: cmd.Synthesize, made: Rendered) -> None:

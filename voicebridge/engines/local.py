@@ -142,14 +142,15 @@ class RemoteHost:
         self._up.clear()
 
     async def _watch_it(self) -> None:
+        told: bool | None = None
         while True:
-            was = self.ready
             if await self._serves():
                 self._up.set()
             else:
                 self._up.clear()
-            if was != self.ready:
-                log.info("%s %s %s", self._kind, self.address.uri, "answers" if self.ready else "does not answer")
+            if told is not self.ready:
+                told, level = self.ready, logging.INFO if self.ready else logging.WARNING
+                log.log(level, "%s %s %s", self._kind, self.address.uri, "answers" if told else "does not answer")
             await asyncio.sleep(WATCH_EVERY_S)
 
     async def _serves(self) -> bool:

@@ -155,7 +155,8 @@ class Servers:
         if status in (401, 403) and not server.seen:
             log.error("llm %s: %s refuses our key (HTTP %d): check api_key_env", self.name, server.url, status)
         if up == server.down or not server.seen:
-            log.info("llm %s: %s %s", self.name, server.url, "answers" if up else "does not answer")
+            level = logging.INFO if up else logging.WARNING
+            log.log(level, "llm %s: %s %s", self.name, server.url, "answers" if up else "does not answer")
         if up and told is not None:
             server.model = _first_name(told) or server.model
         if up and server.down:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from voicebridge.trace.timeline import STAGES
+from voicebridge.trace.timeline import FROM_DISK, STAGES
 
 WIDTH = 32
 _COLOURS = {
@@ -42,10 +42,10 @@ def show_call(console: Console, record: dict[str, Any]) -> None:
         + (f" to [bold]{escape(record['target'])}[/]" if record.get("target") else "")
     )
     for turn in record["turns"]:
-        _show_turn(console, turn)
+        _show_turn(console, turn, record.get("engines", {}))
 
 
-def _show_turn(console: Console, turn: dict[str, Any]) -> None:
+def _show_turn(console: Console, turn: dict[str, Any], preferred: dict[str, str]) -> None:
     console.print()
     if turn["caller"]:
         console.print(Text.assemble(("caller  ", "bold cyan"), turn["caller"]))
@@ -67,6 +67,8 @@ def _show_turn(console: Console, turn: dict[str, Any]) -> None:
     for move in turn.get("moves", ()):
         moved = f"{move['kind']} {escape(move['from'])} {move['cause']}, went on with {escape(move['to'])}"
         console.print(f"        [red]{moved}[/]")
+    if spares := _spares(turn.get("engines", {}), preferred):
+        console.print(f"        served by {escape(spares)}")
     if turn["gap_s"] is None:
         return
     rule = f" {escape(turn['rule'])}" if turn["rule"] else ""
@@ -75,6 +77,14 @@ def _show_turn(console: Console, turn: dict[str, Any]) -> None:
     console.print(waterfall(turn))
     for trouble in turn["troubles"]:
         console.print(f"        [red]{escape(trouble)}[/]")
+
+
+def _spares(served: dict[str, str], preferred: dict[str, str]) -> str:
+    """Who served without being the first of its list: `tts espeak, llm backup`; empty where all were."""
+    ours = ("", FROM_DISK)
+    return ", ".join(
+        f"{kind} {name}" for kind, name in served.items() if name not in ours and name != preferred.get(kind, name)
+    )
 
 
 def waterfall(turn: dict[str, Any]) -> Table:

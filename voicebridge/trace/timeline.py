@@ -33,6 +33,8 @@ STAGES = {
 
 
 MASK = "***"
+ENGINE_KINDS = ("stt", "llm", "tts")
+FROM_DISK = "disk"
 
 
 @dataclass
@@ -95,6 +97,8 @@ class TurnTrace:
     tools: list[ToolTrace] = field(default_factory=list)
     handoffs: list[str] = field(default_factory=list)
     moves: list[EngineMove] = field(default_factory=list)
+    engines: dict[str, str] = field(default_factory=lambda: dict.fromkeys(ENGINE_KINDS, ""))
+    """Who served it, by kind; `disk`: only lines that were rendered before."""
     secret: bool = False
 
     @property
@@ -144,6 +148,7 @@ class TurnTrace:
             "tools": [tool.as_dict(zero) for tool in self.tools],
             "handoffs": self.handoffs,
             "moves": [move.as_dict(zero) for move in self.moves],
+            "engines": self.engines,
         }
 
 
@@ -180,6 +185,12 @@ class Timeline:
     def moved(self, now: float, kind: str, old: str, new: str, cause: str) -> None:
         """An engine failed and another serves."""
         self._turn(self._utterance).moves.append(EngineMove(kind, old, new, cause, now))
+
+    def served(self, turn: int, kind: str, name: str) -> None:
+        """An engine has done its part of a turn."""
+        engines = self._turn(turn).engines
+        if name != FROM_DISK or not engines[kind]:
+            engines[kind] = name
 
     def gaps(self) -> list[float]:
         return [turn.gap for turn in self.turns if turn.gap is not None]
@@ -302,3 +313,5 @@ class Timeline:
                 turn.said.remove(said)
                 for name in ("first_token", "first_clause", "speech_ready", "rule", "parsed"):
                     turn.marks.pop(name, None)
+                if all(said.kind == "filler" for said in turn.said):
+                    turn.engines.update(llm="", tts="")

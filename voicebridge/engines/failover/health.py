@@ -48,7 +48,8 @@ class Move:
 
 @dataclass
 class Watch:
-    """One call's: who is told of its moves, and where it stays (by kind; engines without sessions look here)."""
+    """One call's: who is told of its moves, and where it stays (by kind; engines without sessions look here, and who
+    writes down which model served)."""
 
     moved: Callable[[Move], None]
     stays: dict[str, str] = field(default_factory=dict)

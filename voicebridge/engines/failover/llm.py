@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from voicebridge.conversation.toolspec import ToolCall, ToolSpec
 from voicebridge.engines.base import EngineError, LlmEngine, LlmSession, Message
 from voicebridge.engines.failover.group import Group
-from voicebridge.engines.failover.health import Member, Move, tell
+from voicebridge.engines.failover.health import WATCH, Member, Move, tell
 from voicebridge.engines.failover.relay import Relay, Wanted
 
 
@@ -97,6 +97,8 @@ class LlmFailoverSession:
 
     def _served_by(self, member: Member[LlmEngine], causes: dict[str, str]) -> None:
         self._began = True
+        if (watch := WATCH.get()) is not None:
+            watch.stays["llm"] = member.name
         if member is not self._active:
             before, self._active = self._active, member
             tell(Move("llm", before.name, member.name, causes.get(before.name, before.trouble)))

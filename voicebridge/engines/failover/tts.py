@@ -62,6 +62,8 @@ class TtsFailover(Group[TtsEngine]):
 
     def _settle(self, before: Member[TtsEngine], now: Member[TtsEngine], causes: dict[str, str]) -> None:
         if (watch := WATCH.get()) is not None:
+            if watch.stays.get(self.kind, before.name) != before.name:
+                return  # another clause of the call, asked for at the same time, has moved it and told so
             watch.stays[self.kind] = now.name
         if now is not before:
             tell(Move("tts", before.name, now.name, causes.get(before.name, before.trouble)))
