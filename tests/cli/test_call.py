@@ -61,6 +61,7 @@ async def test_for_people_the_summary_stands_last(question):
     async with peer() as (port, _):
         done = await call(question, "--to", f"127.0.0.1:{port}")
     assert "caller: question.wav" in done.output
+    assert "made by" not in done.output
     words = " ".join(done.output.split())
     assert "response gap on the wire: p50" in words
     assert "over 1 turn no record of this call here" in words
@@ -152,6 +153,11 @@ async def test_a_text_is_spoken_by_the_configured_voice():
     (line,) = json.loads(done.stdout)["lines"]
     assert line["line"] == "Is [this] spoken?"
     assert line["gap_s"] is not None and peers[0].heard_last
+    assert "made by espeak" in " ".join(done.stderr.split()), "who reads the numbers should know"
+
+
+def test_help_says_that_a_wav_is_the_better_test():
+    assert "understood worse than people" in " ".join(CliRunner().invoke(main, ["call", "--help"]).output.split())
 
 
 @pytest.mark.models

@@ -29,6 +29,15 @@ from voicebridge.trace.store import CallStore
 
 HUNG_UP = "it is full or shutting down, or this address is not in its [listen] allow (its log says which)"
 
+CALLERS = {"espeak": Voice("en-us+benjamin", "en", 0.75)}
+"""Who speaks a text, by the engine's name; others speak with their own voice. Of 36 sentences in this voice, at 8 kHz,
+moonshine had 17 % of the words wrong and 19 right throughout; in espeak's default voice 30 % and 12. Thirteen others
+were tried on some or all of them, at paces from 0.6 to 1: none was better."""
+MADE = (
+    "the caller's voice was made by {}: such a voice is understood worse than people are; "
+    "a WAV of yours is the better test"
+)
+
 
 @click.command()
 @click.argument("lines", nargs=-1, metavar="[WAV|TEXT]...")
@@ -50,6 +59,8 @@ def call(
     """Call a daemon as the PBX would, over AudioSocket, and say each LINE: a WAV file, or a text (spoken by the
     configured text-to-speech engine). Without lines the greeting is listened to.
 
+    A made voice is understood worse than people are: the better test is a WAV of yours, or of your callers.
+
     The conversation is shown where the daemon keeps its records on this machine.
     """
     console = Console(stderr=as_json, highlight=False)
@@ -68,6 +79,8 @@ def call(
         sys.exit(1)
     store = CallStore(settings.config.store.dir, keep_days=0)
     _report(console, heard, wait_for_record(store, heard.call_id), as_json=as_json)
+    if not all(map(_is_file, lines)):
+        console.print(MADE.format(settings.config.engines.chosen("tts")[0].name), markup=False)
     if not heard.arrivals:
         click.echo(f"voicebridge: {host}:{port} hung up at once: {HUNG_UP}", err=True)
         sys.exit(1)
@@ -79,6 +92,10 @@ def _configured(settings: Settings) -> tuple[str, int]:
     if port == 0:
         raise ValueError("[listen] audiosocket is any free port: say --to, the daemon's first lines tell which")
     return WILDCARDS.get(host, host), port
+
+
+def _is_file(line: str) -> bool:
+    return line.endswith(".wav")
 
 
 @contextlib.contextmanager
@@ -96,22 +113,23 @@ def _calm() -> Iterator[None]:
 
 async def _spoken(lines: Sequence[str], rate: int, barge_in: float | None, settings: Settings) -> list[Line]:
     """Files are read, texts synthesized."""
-    made = {text: read_wav(Path(text), rate) for text in lines if text.endswith(".wav")}
+    made = {text: read_wav(Path(text), rate) for text in lines if _is_file(text)}
     texts = [text for text in lines if text not in made]
     if texts:
         from voicebridge.lineup import make_engine
 
-        tts = make_engine(settings, settings.config.engines.chosen("tts")[0])
+        choice = settings.config.engines.chosen("tts")[0]
+        tts, voice = make_engine(settings, choice), CALLERS.get(choice.plugin, Voice())
         with _calm():
             await tts.start()
             try:
                 for text in texts:
                     give_up = time.monotonic() + 20
-                    speech = await tts.synthesize(speak(text).text, voice=Voice(), deadline=give_up, give_up=give_up)
+                    speech = await tts.synthesize(speak(text).text, voice=voice, deadline=give_up, give_up=give_up)
                     made[text] = resample_segment(speech.pcm, speech.rate, rate)
             finally:
                 await tts.stop()
-    return [Line(Path(text).name if text.endswith(".wav") else text, made[text], barge_in) for text in lines]
+    return [Line(Path(text).name if _is_file(text) else text, made[text], barge_in) for text in lines]
 
 
 def _outside(heard: Heard) -> list[dict[str, Any]]:
