@@ -179,3 +179,25 @@ def _names(programs: Any) -> frozenset[str]:
     lists = [one.get("voices") for one in programs or () if isinstance(one, Mapping)]
     voices = [voice for several in lists if isinstance(several, list) for voice in several]
     return frozenset(str(voice["name"]) for voice in voices if isinstance(voice, Mapping) and voice.get("name"))
+
+
+class Hosted:
+    """An engine behind a Host: started and stopped with it, ready when it is."""
+
+    def __init__(self, name: str, host: Host) -> None:
+        self.name = name
+        self.host = host
+
+    @property
+    def ready(self) -> bool:
+        return self.host.ready
+
+    async def start(self) -> None:
+        """Start the server; does not wait until it is ready."""
+        await self.host.start()
+
+    async def wait_ready(self, timeout: float) -> bool:  # noqa: ASYNC109 - the answer is a bool
+        return await self.host.wait_ready(timeout)
+
+    async def stop(self) -> None:
+        await self.host.stop()

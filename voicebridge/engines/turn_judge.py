@@ -8,7 +8,7 @@ from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.event import Event
 
 from voicebridge.engines.base import EngineError
-from voicebridge.engines.local import Host
+from voicebridge.engines.local import Host, Hosted
 from voicebridge.engines.worker import JUDGE_EVENT, TURN_EVENT
 from voicebridge.engines.wyoming_link import Links, request_context
 
@@ -16,28 +16,17 @@ IDLE = 4
 """Connections kept: so many callers pause at the same moment."""
 
 
-class WorkerTurnJudge:
+class WorkerTurnJudge(Hosted):
     """`host` keeps the worker running. Requests of several calls are answered side by side."""
 
     def __init__(self, name: str, host: Host) -> None:
-        self.name = name
-        self.host = host
+        super().__init__(name, host)
         self._links = Links("turn", name, host.address, idle=IDLE)
         self._requests = itertools.count(1)
 
-    @property
-    def ready(self) -> bool:
-        return self.host.ready
-
-    async def start(self) -> None:
-        await self.host.start()
-
-    async def wait_ready(self, timeout: float) -> bool:  # noqa: ASYNC109 - the answer is a bool
-        return await self.host.wait_ready(timeout)
-
     async def stop(self) -> None:
         self._links.close()
-        await self.host.stop()
+        await super().stop()
 
     async def judge(self, pcm: bytes, *, rate: int, deadline: float, give_up: float) -> float:
         """See TurnJudge. Cancel the task to drop the request."""

@@ -14,7 +14,7 @@ from wyoming.event import Event
 
 from voicebridge.engines.base import EngineError, SttSession, Transcript
 from voicebridge.engines.guard import whole
-from voicebridge.engines.local import Host, RemoteHost
+from voicebridge.engines.local import Host, Hosted, RemoteHost
 from voicebridge.engines.stt_stream import StreamingSttSession
 from voicebridge.engines.wyoming_link import MAX_TEXT, Address, Links, request_context
 
@@ -22,31 +22,16 @@ MAX_UTTERANCE_S = 60
 CHUNK_BYTES = 32_000
 
 
-class WyomingStt:
+class WyomingStt(Hosted):
     """An SttEngine. `host` says where the server is and keeps it running where it is ours.
 
     `streaming`: it is a worker that hears while the caller speaks (stt_worker.py).
     """
 
     def __init__(self, name: str, host: Host, *, streaming: bool = False) -> None:
-        self.name = name
-        self.host = host
+        super().__init__(name, host)
         self.streaming = streaming
         self._sessions = itertools.count(1)
-
-    @property
-    def ready(self) -> bool:
-        return self.host.ready
-
-    async def start(self) -> None:
-        """Start the server; does not wait until it is ready."""
-        await self.host.start()
-
-    async def wait_ready(self, timeout: float) -> bool:  # noqa: ASYNC109 - the answer is a bool
-        return await self.host.wait_ready(timeout)
-
-    async def stop(self) -> None:
-        await self.host.stop()
 
     def session(self, *, rate: int, language: str, phrases: Sequence[str] = ()) -> SttSession:
         number = next(self._sessions)

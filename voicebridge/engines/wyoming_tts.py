@@ -13,7 +13,7 @@ from wyoming.tts import Synthesize, SynthesizeVoice
 
 from voicebridge.engines.base import EngineError, Speech, Voice, WordMark
 from voicebridge.engines.guard import whole
-from voicebridge.engines.local import Host, RemoteHost
+from voicebridge.engines.local import Host, Hosted, RemoteHost
 from voicebridge.engines.tts_worker import MARKS_EVENT
 from voicebridge.engines.wyoming_link import Links, request_context
 
@@ -24,31 +24,19 @@ NO_SPEECH_RATE = 8000
 WORD = re.compile(r"\S+")
 
 
-class WyomingTts:
+class WyomingTts(Hosted):
     """A TtsEngine. `host` says where the server is and keeps it running where it is ours."""
 
     def __init__(self, name: str, host: Host, *, identity: str = "") -> None:
-        self.name = name
+        super().__init__(name, host)
         self.identity = identity or f"{name} {host.address.uri if isinstance(host, RemoteHost) else ''}".strip()
-        self.host = host
         self._links = Links("tts", name, host.address, idle=IDLE_CONNECTIONS)
         self._requests = itertools.count(1)
         self._lacking: set[str] = set()
 
-    @property
-    def ready(self) -> bool:
-        return self.host.ready
-
-    async def start(self) -> None:
-        """Start the server; does not wait until it is ready."""
-        await self.host.start()
-
-    async def wait_ready(self, timeout: float) -> bool:  # noqa: ASYNC109 - the answer is a bool
-        return await self.host.wait_ready(timeout)
-
     async def stop(self) -> None:
         self._links.close()
-        await self.host.stop()
+        await super().stop()
 
     async def synthesize(self, text: str, *, voice: Voice, deadline: float, give_up: float) -> Speech:
         """See TtsEngine. `speed` is kept by our own workers only: Wyoming has no word for it."""
