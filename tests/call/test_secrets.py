@@ -33,6 +33,7 @@ LOUD = b"\x00\x40" * 160
 class Ears:
     """What was said last, whatever was fed."""
 
+    name = "ears"
     words = ""
 
     def session(self, **_: object) -> Ears:
@@ -46,6 +47,8 @@ class Ears:
 
 
 class Voice:
+    engine_name = "voice"
+
     def cached(self, text: str, rate: int) -> Rendered:
         return Rendered(text, bytes(640), rate, ())
 
