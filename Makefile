@@ -132,7 +132,7 @@ $(STAMP)-embedded: setup.cfg pyproject.toml | .venv/bin/python
 	@touch $@
 
 $(STAMP)-dev: setup.cfg pyproject.toml $(wildcard plugins/*/setup.cfg) | .venv/bin/python
-	$(BIN)/pip install --disable-pip-version-check -e '.[embedded,vosk,piper,dev]' \
+	$(BIN)/pip install --disable-pip-version-check -e '.[embedded,vosk,piper,postgres,otel,sip,dev]' \
 	  -e 'plugins/voicebridge-sql[postgresql]' -e plugins/voicebridge-callback
 	$(LIBGOMP)
 	@touch $@ $(STAMP)-embedded

@@ -15,13 +15,13 @@ HOUSE = Path(voicebridge.__file__).parent
 FLOORS = (
     {"__main__"},
     {"cli", "web"},
-    {"scenario"},
+    {"scenario", "load"},
     {"daemon", "phone", "watch"},
-    {"call", "lineup"},
+    {"control", "call", "lineup"},
     {"pbx", "engines", "tools", "handoff", "slots", "trace"},
     {"config", "plugins", "modelstore"},
     {"agentfile"},
-    {"targets", "logins", "tomlfile", "choice"},
+    {"targets", "logins", "tomlfile", "choice", "operating"},
     {"conversation", "audio", "protocol", "hours", "installation"},
 )
 # What would give a pure room a clock, a socket or a thread.

@@ -7,7 +7,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, field_validator
 
@@ -15,6 +15,7 @@ from voicebridge.agentfile import check_targets, embedded_agents, load_agent
 from voicebridge.choice import Choice, Engines
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.logins import AmiLogin, AriLogin
+from voicebridge.operating import Control, Kind, Log, Metrics, Service, Tracing, Web
 from voicebridge.targets import HandoffSettings, Target, target_problems
 from voicebridge.tomlfile import ConfigError, place, read, validated
 
@@ -101,10 +102,20 @@ class Models(_Strict):
 
 
 class Store(_Strict):
-    """Where calls are kept: `<dir>/calls`. What was said stands only there."""
+    """Where calls are kept. What was said stands only there.
+
+    `url`: the database, e.g. "postgresql+psycopg://voicebridge@db/voicebridge" (a password from PGPASSWORD or
+    ~/.pgpass); "" is SQLite in `<dir>/calls.db`. Recordings and event logs are files in `<dir>/calls`,
+    whatever the database.
+    `redact`: what is taken out of texts before anything is stored, shown or sent. `caller_numbers`: whether the
+    caller's number is stored as "***42", whole, or not at all; erasing by caller works in all three.
+    """
 
     dir: Path = Field(default_factory=lambda: state_dir())
+    url: str = ""
     keep_days: int = Field(default=30, ge=0)
+    redact: tuple[Kind, ...] = ("card", "number", "email")
+    caller_numbers: Literal["masked", "full", "none"] = "masked"
     record_audio: bool = False
     event_log: bool = False
 
@@ -118,9 +129,17 @@ class Config(_Strict):
     handoff: HandoffSettings = HandoffSettings()
     ari: AriLogin | None = None
     ami: AmiLogin | None = None
+    metrics: Metrics = Metrics()
+    tracing: Tracing = Tracing()
+    control: Control = Control()
+    web: Web = Web()
+    log: Log = Log()
+    service: Service = Service()
     tools: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Settings by entry point of `voicebridge.tools`; `fallbacks` likewise (`voicebridge plugins ls`)."""
+    """Settings by entry point of `voicebridge.tools`; `fallbacks` and `events` likewise (`voicebridge plugins ls`)."""
     fallbacks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    events: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Who is told of calls (`voicebridge.events`): those named here, e.g. `[events.webhook]`."""
     default_agent: str = "demo"
     agents_dir: Path | None = None
 
