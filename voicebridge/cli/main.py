@@ -9,6 +9,7 @@ from importlib import metadata
 import click
 
 from voicebridge.cli.call import call, demo
+from voicebridge.cli.calls import calls
 from voicebridge.cli.dialplan import dialplan
 from voicebridge.cli.doctor import doctor
 from voicebridge.cli.engines import engines
@@ -47,5 +48,5 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "voicebridge", "_VOICEBRIDGE_COMPLETE").source())
 
 
-for command in (run, call, demo, dialplan, doctor, engines, models, plugins, replay, test):
+for command in (run, call, calls, demo, dialplan, doctor, engines, models, plugins, replay, test):
     main.add_command(command)
