@@ -37,6 +37,7 @@ from voicebridge.pbx.attach import Destination, Ticket
 from voicebridge.pbx.leg import LegListener, MediaLeg
 from voicebridge.tools.catalogue import Shelf, equipped
 from voicebridge.tools.runner import ToolRunner
+from voicebridge.trace.bus import Bus
 from voicebridge.trace.store import CallStore
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Daemon:
         self.ticker = Ticker()
         config = settings.config
         self.store = CallStore(config.store.dir, keep_days=config.store.keep_days)
+        self.bus = Bus()
         self.registry = Registry(
             self._choose,
             self.ticker,
@@ -83,6 +85,7 @@ class Daemon:
             ),
             record_audio=config.store.record_audio,
             event_log=config.store.event_log,
+            bus=self.bus,
         )
         self._parts: dict[str, Parts] = {}
         self._mouths = Mouths(self.engines.tts, cache_dir())

@@ -20,6 +20,7 @@ from voicebridge.audio.resample import resample_segment
 from voicebridge.audio.tones import Loop, hold_music, keys, under
 from voicebridge.call.acts import Acts
 from voicebridge.call.hearing import JUDGED_S, KEEP_S, Hearing
+from voicebridge.call.news import News
 from voicebridge.call.work import Parts, Work
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
@@ -32,6 +33,7 @@ from voicebridge.handoff.summary import Known, Summary, Turn, summarise
 from voicebridge.pbx.attach import AttachRequest, Ticket
 from voicebridge.pbx.leg import MediaLeg
 from voicebridge.trace import eventlog
+from voicebridge.trace.bus import Bus
 from voicebridge.trace.timeline import Timeline
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ class Call:
         recorder: Callable[[int], Recorder | None] = lambda rate: None,
         keep_events: bool = False,
         ticket: Ticket | None = None,
+        bus: Bus | None = None,
     ) -> None:
         self.leg = leg
         self.request = ticket.request if ticket is not None else AttachRequest()
@@ -82,6 +85,7 @@ class Call:
         context -= room(for_model(parts.agent))  # the engine tells the model of them
         judged = parts.judge is not None
         self.core = Conversation(parts.agent, context_tokens=context, judged=judged)
+        self._news = News(bus, self.id, self.core, self.timeline, self.zero)
         self.events: list[str] = []
         self._keep_events = keep_events
         self._heard_from = 1  # where the events of this utterance begin, behind the header
@@ -162,6 +166,7 @@ class Call:
             del self._caller_frame[: max(size, len(self._caller_frame) - RECORD_AHEAD_FRAMES * size)]
         for played in ledger.take_events():
             self._played(played)
+        self._news.tick()
 
     def _played(self, played: SegmentStarted | SegmentFinished | Drained) -> None:
         match played:
@@ -216,6 +221,7 @@ class Call:
             if any(isinstance(command, cmd.Listen) for command in wanted):
                 self._heard_from = len(self.events)
             self.events.append(eventlog.line(eventlog.Step(now, event, tuple(wanted)), masked=masked))
+        self._news.stepped()
         for command in wanted:
             self._carry_out(command)
 

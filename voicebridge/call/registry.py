@@ -17,6 +17,7 @@ from voicebridge.call.call import Call
 from voicebridge.call.work import Parts
 from voicebridge.pbx.attach import AttachRequest, CallEnd, Refused, Ticket
 from voicebridge.pbx.leg import LegListener, MediaLeg
+from voicebridge.trace.bus import Bus
 from voicebridge.trace.store import CallStore
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,9 @@ class Registry:
         admission: Admission,
         record_audio: bool = False,
         event_log: bool = False,
+        bus: Bus | None = None,
     ) -> None:
+        self._bus = bus or Bus()
         self._choose = choose
         self._ticker = ticker
         self._store = store
@@ -78,14 +81,24 @@ class Registry:
             return None
         call = Call(
             leg, parts, finished=self._finished, recorder=self._recorder(call_id), keep_events=self._event_log,
-            ticket=ticket,
+            ticket=ticket, bus=self._bus,
         )  # fmt: skip
         if ticket is not None and ticket.request.tells_hangup:
             self._hangups[leg.call_id] = asyncio.get_running_loop().create_future()
         self._calls[call_id] = call
         self._tickets[call_id] = self._ticker.add(call.tick)
         log.info("call=%s peer=%s agent=%s accepted", call_id, leg.peer, parts.agent.name)
+        self._publish_begun(call)
         return call
+
+    def _publish_begun(self, call: Call) -> None:
+        if self._bus.wanted:
+            record = call.record()
+            told = {key: record[key] for key in ("agent", "caller", "dialled", "peer")}
+            language = call.parts.agent.language
+            self._bus.publish(
+                {"event": "call_began", "call_id": call.id, "at": call.began_at, **told, "language": language}
+            )
 
     def _recorder(self, call_id: str) -> Callable[[int], Recorder | None]:
         def make(rate: int) -> Recorder | None:
@@ -119,6 +132,7 @@ class Registry:
             call.id, record["ended_by"], record["outcome"], record["seconds"], len(record["turns"]),
         )
         self.on_record(record)
+        self._bus.publish({"event": "call_ended", "call_id": call.id, "at": time.time(), "record": record})
         await asyncio.to_thread(self._store.write, call.id, record, call.events or None)
 
     def hung_up(self, call_id: UUID, by_caller: bool) -> None:
