@@ -43,10 +43,15 @@ class Control(_Strict):
 
 class Web(_Strict):
     """`voicebridge web`. A password (VB_WEB_PASSWORD, else the file, else here) is needed beyond loopback, and
-    wanted always."""
+    wanted always.
+
+    `hosts`: names by which browsers reach it, besides localhost, this machine's own and plain addresses, e.g. that of a
+    proxy in front of it.
+    """
 
     listen: str = "127.0.0.1:8099"
     allow: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
     password: SecretStr = SecretStr("")
     password_file: Path | None = None
 
