@@ -1,0 +1,9 @@
+"""The store of calls: a record a call in a database, recordings and event logs in files beside it.
+
+What was said stands here and nowhere else. A record that cannot be written is kept until it can be, and never fails a
+call.
+"""
+
+from voicebridge.trace.store.callstore import DAY_S, CallStore
+
+__all__ = ["DAY_S", "CallStore"]
