@@ -29,12 +29,13 @@ from rich.progress import Progress
 from rich.table import Table
 
 from bench.machine import machine
-from tests.pbx import corpus, g711
+from tests.pbx import corpus
 from tests.pbx.asterisk import Asterisk
 from tests.pbx.caller import Caller
 from tests.pbx.daemon import VoiceDaemon, caller_said
 from tests.pbx.install import Unavailable, provide
 from tests.pbx.words import errors
+from voicebridge.audio.g711 import MU
 from voicebridge.audio.resample import resample_segment
 from voicebridge.engines.base import Voice
 from voicebridge.engines.piper import ENGINE as PIPER
@@ -124,7 +125,7 @@ async def spoken(texts: Sequence[str]) -> list[bytes]:
         for text in texts:
             now = time.monotonic()
             speech = await engine.synthesize(text, voice=Voice(), deadline=now, give_up=now + GIVE_UP_S)
-            made.append(g711.decode(g711.encode(resample_segment(speech.pcm, speech.rate, RATE))))
+            made.append(MU.decode(MU.encode(resample_segment(speech.pcm, speech.rate, RATE))))
         return made
     finally:
         await engine.stop()

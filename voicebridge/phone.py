@@ -92,6 +92,36 @@ class Heard:
         """Seconds between the arrivals of one frame and the next."""
         return [b - a for a, b in zip(self.arrivals, self.arrivals[1:], strict=False)]
 
+    # ---- measuring
+
+    def measure(self) -> None:
+        """What each line was answered with, and when; an answer that came only after the next line is none."""
+        for spoken, following in zip(self.lines, [*self.lines[1:], None], strict=False):
+            answer = self._first_voice_after(self._silent_from(spoken))
+            if following is None or answer is None or answer < following.first_voice:
+                spoken.answer = answer
+
+    def _silent_from(self, spoken: Spoken) -> float:
+        """The moment from which the agent's voice is an answer: after a barge-in he has to stop first."""
+        if spoken.line.barge_in_s is None:
+            return spoken.last_voice
+        stopped = self._agent_stopped_after(spoken.first_voice)
+        spoken.agent_stopped = stopped
+        return max(spoken.last_voice, stopped)
+
+    def _first_voice_after(self, moment: float) -> float | None:
+        start = self.position(moment)
+        spans = voiced_spans(self.agent[start * 2 :], self.rate)
+        return self.moment(start + spans[0][0]) if spans else None
+
+    def _agent_stopped_after(self, moment: float) -> float:
+        """When the agent's voice, on at `moment`, went silent (for at least 0.2 s)."""
+        start = self.position(moment)
+        spans = voiced_spans(self.agent[start * 2 :], self.rate, join_s=0.2)
+        if not spans or spans[0][0] > 0.2 * self.rate:
+            return moment
+        return self.moment(start + spans[0][1] - 1)
+
     def save(self, path: Path) -> None:
         """Stereo WAV: caller left, agent right, by time of sending and arrival."""
         left, right = samples(self.caller), samples(self.agent)
@@ -157,7 +187,7 @@ class Phone:
                 break
             since = (await self._say(line)).last_voice
         await self._until_agent_has_finished(after=since)
-        self._measure()
+        self._heard.measure()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(linger_s):
                 await self._closed.wait()
@@ -263,37 +293,6 @@ class Phone:
             return self._speaking_since is not None and self._now() - self._speaking_since >= seconds
 
         await self._wait_until(long_enough, limit_s=PATIENCE_S)
-
-    # ---- measuring
-
-    def _measure(self) -> None:
-        """What each line was answered with, and when; an answer that came only after the next line is none."""
-        lines = self._heard.lines
-        for spoken, following in zip(lines, [*lines[1:], None], strict=False):
-            answer = self._first_voice_after(self._silent_from(spoken))
-            if following is None or answer is None or answer < following.first_voice:
-                spoken.answer = answer
-
-    def _silent_from(self, spoken: Spoken) -> float:
-        """The moment from which the agent's voice is an answer: after a barge-in he has to stop first."""
-        if spoken.line.barge_in_s is None:
-            return spoken.last_voice
-        stopped = self._agent_stopped_after(spoken.first_voice)
-        spoken.agent_stopped = stopped
-        return max(spoken.last_voice, stopped)
-
-    def _first_voice_after(self, moment: float) -> float | None:
-        start = self._heard.position(moment)
-        spans = voiced_spans(self._heard.agent[start * 2 :], self._rate)
-        return self._heard.moment(start + spans[0][0]) if spans else None
-
-    def _agent_stopped_after(self, moment: float) -> float:
-        """When the agent's voice, on at `moment`, went silent (for at least 0.2 s)."""
-        start = self._heard.position(moment)
-        spans = voiced_spans(self._heard.agent[start * 2 :], self._rate, join_s=0.2)
-        if not spans or spans[0][0] > 0.2 * self._rate:
-            return moment
-        return self._heard.moment(start + spans[0][1] - 1)
 
 
 def read_wav(path: Path, rate: int) -> bytes:

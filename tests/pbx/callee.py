@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from tests.pbx.asterisk import free_port
 from tests.pbx.process import end, tied
-from tests.pbx.rtp import RtpEndpoint
+from tests.pbx.rtp import Loopback
 from voicebridge.audio.pcm import FRAME_S, frame_bytes
 
 RATE = 8_000
@@ -35,7 +35,7 @@ class Callee:
         """What came from the line since the answer, 8 kHz PCM, without its gaps."""
         self._outbox = bytearray()
         self._name = uuid4().hex
-        self._link: RtpEndpoint | None = None
+        self._link: Loopback | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -45,7 +45,7 @@ class Callee:
         return f"PJSIP/sipp/sip:human@127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Callee:
-        self._link = await RtpEndpoint.open(lambda pcm, rate: self.heard.extend(pcm))
+        self._link = await Loopback.open(lambda pcm, rate: self.heard.extend(pcm))
         command = [
             "sipp", "-sf", str(Path(__file__).with_name("scenarios") / f"{self._kind}.xml"),
             "-key", "rtp_port", str(self._link.port), "-key", "sip_port", str(self._sip_port),

@@ -17,10 +17,11 @@ from uuid import UUID, uuid4
 import numpy as np
 
 from tests.pbx.asterisk import Asterisk
-from tests.pbx.rtp import DIGITS, EVENTS, RtpEndpoint
+from tests.pbx.rtp import Loopback
 from tests.pbx.sipp import SippCall
 from voicebridge.audio.measure import first_voiced, last_voiced, voiced_spans
 from voicebridge.audio.pcm import FRAME_S, frame_bytes, samples
+from voicebridge.protocol.rtp import DIGITS, EVENTS
 
 RATE = 8_000
 FRAME = frame_bytes(RATE)
@@ -54,7 +55,7 @@ class Caller:
         self._outbox = bytearray()
         self._began: asyncio.Future[float] | None = None
         self._last_voiced_at = -1.0
-        self._link: RtpEndpoint | None = None
+        self._link: Loopback | None = None
         self._sipp: SippCall | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = asyncio.Event()
@@ -62,7 +63,7 @@ class Caller:
     async def begin(self) -> None:
         """Up to the answer; from then on a frame is sent every 20 ms. Raises SippError."""
         self._zero = time.monotonic()
-        self._link = await RtpEndpoint.open(self._on_audio)
+        self._link = await Loopback.open(self._on_audio)
         self._sipp = SippCall(
             self._sip_port, self._extension, self._folder, self._media, rtp_port=self._link.port, call=self.id
         )

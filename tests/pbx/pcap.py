@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from tests.pbx import g711
-from tests.pbx.rtp import FRAME_SAMPLES, PCMU, Packet
+from voicebridge.audio.g711 import MU
+from voicebridge.protocol.rtp import FRAME_SAMPLES, PCMU, Packet
 
 FILE_HEADER = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1)
 """Microsecond timestamps, version 2.4, Ethernet: https://www.ietf.org/archive/id/draft-gharris-opsawg-pcap-01.html"""
@@ -21,12 +21,12 @@ FRAME_US = 20_000
 
 def write(path: Path, pcm: bytes) -> int:
     """8 kHz 16-bit mono PCM as a stream of 20 ms packets; returns how many."""
-    coded = g711.encode(pcm)
+    coded = MU.encode(pcm)
     frames = [coded[at : at + FRAME_SAMPLES] for at in range(0, len(coded), FRAME_SAMPLES)]
     with path.open("wb") as file:
         file.write(FILE_HEADER)
         for number, frame in enumerate(frames):
-            payload = frame.ljust(FRAME_SAMPLES, bytes((g711.SILENCE,)))
+            payload = frame.ljust(FRAME_SAMPLES, bytes((MU.silence,)))
             packet = Packet(PCMU, number == 0, number, number * FRAME_SAMPLES, 1, payload).packed()
             data = ETHERNET + _ip_udp(packet)
             seconds, micros = divmod(number * FRAME_US, 1_000_000)

@@ -17,8 +17,8 @@ from tests.models.recipe import corpus, sentences
 from tests.models.recipe.mfcc import RATE
 from tests.models.recipe.speaker import Speaker
 from tests.models.recipe.voice import NAME
-from tests.pbx import g711
 from tests.pbx.words import errors
+from voicebridge.audio.g711 import MU
 from voicebridge.audio.resample import resample_segment
 
 BLOCK: Final = RATE // 5
@@ -89,7 +89,7 @@ def _talker(voice: Path) -> Callable[[str], bytes]:
     def say(text: str) -> bytes:
         chunks = [chunk.audio_int16_bytes for chunk in speaking.synthesize(text)]
         pcm = resample_segment(b"".join(chunks), speaking.config.sample_rate, RATE)
-        return g711.decode(g711.encode(pcm))
+        return MU.decode(MU.encode(pcm))
 
     return say
 

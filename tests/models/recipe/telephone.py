@@ -11,7 +11,7 @@ from scipy.signal import butter, resample_poly, sosfilt
 
 from tests.models.recipe.mfcc import RATE
 from tests.models.recipe.speaker import RATE as SPOKEN_RATE
-from tests.pbx import g711
+from voicebridge.audio.g711 import MU
 
 Signal = npt.NDArray[np.float64]
 
@@ -53,7 +53,7 @@ def through(spoken: Signal, chance: np.random.Generator, other: Signal | None, *
     scaled = np.clip(heard * 10 ** (level / 20), -1, 1) * 32_767
     pcm = np.round(scaled).astype("<i2")
     if chance.random() < MU_LAW:
-        pcm = np.frombuffer(g711.decode(g711.encode(pcm.tobytes())), "<i2")
+        pcm = np.frombuffer(MU.decode(MU.encode(pcm.tobytes())), "<i2")
     return Line(pcm, speech)
 
 
