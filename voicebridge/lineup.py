@@ -8,6 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from voicebridge.choice import ALIAS, Choice, is_address
 from voicebridge.config import ConfigError, Settings
 from voicebridge.engines.base import Embedder, LlmEngine, SttEngine, TtsEngine, TurnJudge
 from voicebridge.engines.failover import members, together
+from voicebridge.engines.supervisor import Worker
 from voicebridge.modelstore.catalogue import catalogue
 from voicebridge.modelstore.resolve import is_path
 from voicebridge.plugins import PluginError
@@ -133,6 +135,16 @@ def _blamed(options: Mapping[str, Any], why: str) -> tuple[str, ...]:
     return next(((key,) for key in re.findall(r"`(\w+)`", why) if key in options), ())
 
 
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """`restarts` of its worker process beyond the first start; None where another keeps it."""
+
+    kind: str
+    name: str
+    ready: bool
+    restarts: int | None
+
+
 class Engines:
     """The engines of the settings, started side by side."""
 
@@ -157,6 +169,14 @@ class Engines:
             f"{kind} {one.name}": bool(one.ready) for kind, engine in self.all().items() for one in members(engine)
         }
 
+    def standing(self) -> list[EngineState]:
+        """How each engine is, the spares too."""
+        return [
+            EngineState(kind, one.name, bool(one.ready), None if (worker := _worker(one)) is None else worker.restarts)
+            for kind, engine in self.all().items()
+            for one in members(engine)
+        ]
+
     async def start(self) -> None:
         async with asyncio.TaskGroup() as group:
             for engine in self.all().values():
@@ -180,3 +200,9 @@ class Engines:
         for result in results:
             if isinstance(result, BaseException):
                 log.warning("an engine did not stop cleanly: %r", result)
+
+
+def _worker(engine: Any) -> Worker | None:
+    """The process that the daemon keeps for an engine."""
+    worker = getattr(getattr(engine, "host", None), "worker", None)
+    return worker if isinstance(worker, Worker) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,7 @@ class Lateness:
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(_BUCKETS_MS) + 1))
     worst_s: float = 0.0
+    total_s: float = 0.0
     skipped: int = 0
 
     def note(self, late_s: float) -> None:
@@ -29,6 +30,11 @@ class Lateness:
         index = next((i for i, bound in enumerate(_BUCKETS_MS) if late_ms <= bound), len(_BUCKETS_MS))
         self.counts[index] += 1
         self.worst_s = max(self.worst_s, late_s)
+        self.total_s += late_s
+
+    def buckets(self) -> Iterator[tuple[int | None, int]]:
+        """(upper bound in ms, how many ticks); None is the rest."""
+        yield from zip((*_BUCKETS_MS, None), self.counts, strict=True)
 
     def quantile_ms(self, share: float) -> float:
         """An upper bound for the given share of ticks; the worst where it lies beyond the histogram."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 from voicebridge.conversation.agent import AgentSpec
@@ -63,6 +65,8 @@ class Admission:
         self._spent: dict[UUID, float] = {}
         """Ids that were used or ran out, until when they are remembered; in the order of that time."""
         self.draining = False
+        self.refusals: Counter[str] = Counter()
+        """How many calls were not taken, by reason: draining, busy, unknown_agent, ticket, bare."""
 
     @property
     def pending(self) -> int:
@@ -80,11 +84,11 @@ class Admission:
         self._forget(now)
         agent = request.agent or self._default
         if self.draining:
-            return Refused("DRAINING")
+            return self._refused("DRAINING")
         if agent not in self._agents:
-            return Refused("UNKNOWN_AGENT")
+            return self._refused("UNKNOWN_AGENT")
         if self.full:
-            return Refused("BUSY")
+            return self._refused("BUSY")
         call_id = request.call_id
         if call_id is None or self._knows(call_id):
             call_id = uuid.uuid4()
@@ -96,20 +100,28 @@ class Admission:
         """The leg with this id has come. A ticket is good once."""
         self._forget(now)
         if self.draining:
-            return Turned("shutting down")
+            return self._turned("draining", "shutting down")
         if (ticket := self._pending.pop(call_id, None)) is not None:
             self._running[call_id] = ticket
             return ticket
         if call_id in self._running:
-            return Turned("a call of this id is already here")
+            return self._turned("ticket", "a call of this id is already here")
         if call_id in self._spent:
-            return Turned("its ticket was used already, or has run out")
+            return self._turned("ticket", "its ticket was used already, or has run out")
         if not self._bare:
-            return Turned("it has no ticket, and listen.bare is off")
+            return self._turned("bare", "it has no ticket, and listen.bare is off")
         if self.full:
-            return Turned(f"{len(self._running) + len(self._pending)} calls of {self._max}")
+            return self._turned("busy", f"{len(self._running) + len(self._pending)} calls of {self._max}")
         self._running[call_id] = None
         return Bare()
+
+    def _refused(self, reason: Literal["BUSY", "DRAINING", "UNKNOWN_AGENT"]) -> Refused:
+        self.refusals[reason.lower()] += 1
+        return Refused(reason)
+
+    def _turned(self, reason: str, why: str) -> Turned:
+        self.refusals[reason] += 1
+        return Turned(why)
 
     def withdraw(self, call_id: UUID, now: float) -> None:
         """The PBX, or whoever made the call, does not want the place any more."""

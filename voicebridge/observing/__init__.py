@@ -1,0 +1,1 @@
+"""What watches a daemon from outside: metrics and their listener, OpenTelemetry."""
