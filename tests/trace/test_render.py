@@ -112,7 +112,11 @@ def test_what_was_made_and_never_heard_is_not_shown():
 def test_tools_and_handoffs_are_shown():
     turn = {
         "turn": 1, "caller": "a human [please]", "source": "rule", "rule": "human", "gap_s": None, "last_voice": None,
-        "marks": {}, "said": [], "cut_off": False, "troubles": [], "handoffs": ["refused sales closed", "go desk"],
+        "marks": {}, "said": [], "cut_off": False, "troubles": [],
+        "handoffs": [
+            {"at": 1.0, "state": "refused", "target": "sales", "cause": "closed"},
+            {"at": 2.0, "state": "go", "target": "desk", "cause": ""},
+        ],
         "tools": [{"tool": "find", "at": 1.0, "ms": 120, "ok": True, "cause": ""},
                   {"tool": "book", "at": 1.0, "ms": 5000, "ok": False, "cause": "timeout"},
                   {"tool": "slow", "at": 1.0, "ms": None, "ok": False, "cause": ""}],

@@ -18,12 +18,12 @@ from voicebridge.trace.timeline import STAGES, Timeline, TurnTrace
 def assert_adds_up(turn: TurnTrace) -> None:
     """The spans are contiguous from the last voiced sample to the first audible one and sum to the gap."""
     spans = turn.spans()
-    assert spans[0][1] == turn.last_voice
-    assert all(before[2] == after[1] for before, after in zip(spans, spans[1:], strict=False))
-    assert all(begin <= end for _, begin, end in spans)
-    assert spans[-1][0] == "audible" and spans[-1][2] == turn.marks["audible"]
-    assert sum(end - begin for _, begin, end in spans) == pytest.approx(turn.gap)
-    assert {name for name, _, _ in spans} <= set(STAGES)
+    assert spans[0].begin == turn.last_voice
+    assert all(before.end == after.begin for before, after in zip(spans, spans[1:], strict=False))
+    assert all(span.begin <= span.end for span in spans)
+    assert spans[-1].name == "audible" and spans[-1].end == turn.marks["audible"]
+    assert sum(span.end - span.begin for span in spans) == pytest.approx(turn.gap)
+    assert {span.name for span in spans} <= set(STAGES)
 
 
 def test_a_turn_of_the_model_has_every_stage_in_order():
@@ -169,7 +169,8 @@ def test_tools_forms_and_handoffs_leave_their_marks():
     assert 390 <= tool["ms"] <= 410
     assert turn["marks"]["endpoint"] <= turn["marks"]["tool"] < turn["marks"]["tool_done"] <= turn["marks"]["audible"]
     stage.caller("a human please").run(4)
-    assert stage.timeline.turns[-1].as_dict(100.0)["handoffs"] == ["go desk"]
+    (step,) = stage.timeline.turns[-1].as_dict(100.0)["handoffs"]
+    assert (step["state"], step["target"], step["cause"]) == ("go", "desk", "")
     failing = Watched(agent=DOER, tool=done_after(0.1, ok=False, cause="timeout"))
     failing.start().run(2).caller("where is my order").run(3)
     (tool,) = failing.timeline.turns[-1].as_dict(100.0)["tools"]

@@ -25,6 +25,7 @@ from voicebridge.pbx.attach import AttachRequest
 from voicebridge.tools.context import CallInfo
 from voicebridge.tools.runner import ToolOutcome, ToolRunner
 
+Tries = tuple[tuple[float, int, str], ...]
 log = logging.getLogger(__name__)
 
 
@@ -42,7 +43,10 @@ class Outside(Protocol):
 
 
 class Acts:
-    """One call's. `tell` takes the events, `story` sums the call up for the human who gets it."""
+    """One call's. `tell` takes the events, `story` sums the call up for the human who gets it.
+
+    `attempted` is told, before a tool's result, how often it was tried.
+    """
 
     def __init__(
         self,
@@ -56,7 +60,9 @@ class Acts:
         tell: Callable[[ev.Event], None],
         story: Callable[[str], Summary],
         now: Callable[[], datetime],
+        attempted: Callable[[int, Tries], None] = lambda run, tries: None,
     ) -> None:
+        self._attempted = attempted
         self._id = call_id
         self._agent = agent
         self._request = request
@@ -139,6 +145,7 @@ class Acts:
             self._info, wanted.run, wanted.tool, wanted.arguments,
             lambda text: self._tell(ev.ToolProgress(wanted.run, text)),
         )  # fmt: skip
+        self._attempted(wanted.run, made.tries)
         self._tell(ev.ToolDone(wanted.run, made.ok, made.say, made.data, made.cause, made.hand_off, made.hang_up))
 
     async def _hand_off(self, wanted: cmd.HandOff) -> None:

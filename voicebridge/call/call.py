@@ -34,6 +34,8 @@ from voicebridge.pbx.attach import AttachRequest, Ticket
 from voicebridge.pbx.leg import MediaLeg
 from voicebridge.trace import eventlog
 from voicebridge.trace.bus import Bus
+from voicebridge.trace.frames import FrameGaps
+from voicebridge.trace.record import origin
 from voicebridge.trace.timeline import Timeline
 
 log = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ class Call:
         self.began_at = time.time()
         self.zero = time.monotonic()
         self.timeline = Timeline()
+        self.frames = FrameGaps()
         self.ending: cmd.EndCall | None = None
         """How the agent (or an administrator) ended the call; None where the caller or the PBX did."""
         self.summary = ""
@@ -85,7 +88,7 @@ class Call:
         context -= room(for_model(parts.agent))  # the engine tells the model of them
         judged = parts.judge is not None
         self.core = Conversation(parts.agent, context_tokens=context, judged=judged)
-        self._news = News(bus, self.id, self.core, self.timeline, self.zero)
+        self.news = News(bus, self.id, self.core, self.timeline, self.zero)
         self.events: list[str] = []
         self._keep_events = keep_events
         self._heard_from = 1  # where the events of this utterance begin, behind the header
@@ -98,7 +101,7 @@ class Call:
         self._work: Work | None = None
         self._acts = Acts(
             self.id, parts.agent, self.request, tools=parts.tools, desk=parts.desk, outside=parts.outside,
-            tell=self.tell, story=self.story, now=parts.now,
+            tell=self.tell, story=self.story, now=parts.now, attempted=self.timeline.attempted,
         )  # fmt: skip
         self._music: Loop | None = None
         self._inbox: deque[ev.Event] = deque()
@@ -156,6 +159,7 @@ class Call:
         if self._music is not None:
             frame = under(self._music.next(len(frame)), frame)
         self.leg.send_audio(frame)
+        self.frames.sent(time.monotonic())
         if self._hearing is not None:
             self._hearing.played(frame)
         for event in self._hearing.tick() if self._hearing is not None else ():
@@ -166,7 +170,7 @@ class Call:
             del self._caller_frame[: max(size, len(self._caller_frame) - RECORD_AHEAD_FRAMES * size)]
         for played in ledger.take_events():
             self._played(played)
-        self._news.tick()
+        self.news.tick()
 
     def _played(self, played: SegmentStarted | SegmentFinished | Drained) -> None:
         match played:
@@ -221,7 +225,7 @@ class Call:
             if any(isinstance(command, cmd.Listen) for command in wanted):
                 self._heard_from = len(self.events)
             self.events.append(eventlog.line(eventlog.Step(now, event, tuple(wanted)), masked=masked))
-        self._news.stepped()
+        self.news.stepped()
         for command in wanted:
             self._carry_out(command)
 
@@ -349,8 +353,10 @@ class Call:
     def record(self) -> dict[str, Any]:
         """The call as the store keeps it."""
         return {
+            **origin(),
             "call_id": self.id,
             "agent": self.parts.agent.name,
+            "language": self.parts.agent.language,
             "peer": self.leg.peer,
             "caller": self.request.caller,
             "dialled": self.request.dialled,
@@ -367,6 +373,7 @@ class Call:
                 "llm": self.parts.llm.name if self.parts.llm is not None else "",
                 "tts": self.parts.mouth.engine_name,
             },
+            "frames": self.frames.as_dict(),
             "turns": [
                 turn.as_dict(self.zero) for turn in self.timeline.turns if turn.said or turn.caller or turn.moves
             ],

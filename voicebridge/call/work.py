@@ -27,7 +27,7 @@ from voicebridge.engines.base import EngineError, EngineKind, LlmEngine, LlmSess
 from voicebridge.engines.failover.health import WATCH, Move, Watch
 from voicebridge.handoff.desk import Desk
 from voicebridge.tools.runner import ToolRunner
-from voicebridge.trace.timeline import FROM_DISK
+from voicebridge.trace.turn import FROM_DISK
 
 log = logging.getLogger(__name__)
 

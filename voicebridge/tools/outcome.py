@@ -27,6 +27,8 @@ class ToolOutcome:
     hang_up: bool = False
     ms: int = 0
     attempts: int = 0
+    tries: tuple[tuple[float, int, str], ...] = field(default=(), compare=False)
+    """Each attempt: when it began (monotonic), its ms, and its cause; "" where it worked."""
 
 
 @dataclass(slots=True)

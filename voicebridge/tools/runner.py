@@ -14,7 +14,7 @@ import random
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,15 @@ class _Run:
     attempts: int = 0
     faulty: bool = False
     """The system behind the tool failed, as far as the breaker is concerned."""
+    trying: float | None = None
+    """When the attempt that is under way began."""
+    tries: list[tuple[float, int, str]] = field(default_factory=list)
+
+    def tried(self, cause: str) -> None:
+        """The attempt under way has ended; `cause` is "" where it worked."""
+        if self.trying is not None:
+            self.tries.append((self.trying, round((time.monotonic() - self.trying) * 1000), cause))
+            self.trying = None
 
     def give_up(self) -> None:
         if not self.unwanted.done():
@@ -194,7 +203,9 @@ class ToolRunner:
             outcome = ToolOutcome(False, cause="cancelled" if this.unwanted.done() else "timeout")
             this.faulty = outcome.cause == "timeout"
         ms = round((time.monotonic() - began) * 1000)
-        return self._settled(this, replace(outcome, ms=ms, attempts=this.attempts))
+        if this.trying is not None:  # it clung on
+            this.tried(outcome.cause)
+        return self._settled(this, replace(outcome, ms=ms, attempts=this.attempts, tries=tuple(this.tries)))
 
     def _ended(self, this: _Run, work: asyncio.Task[ToolOutcome]) -> ToolOutcome:
         if work.cancelled():  # by something inside the tool: we have not
@@ -249,15 +260,18 @@ class ToolRunner:
         tool = this.tool
         while True:
             this.attempts += 1
+            this.trying = time.monotonic()
             try:
                 outcome = await self._attempt(this, context, values)
             except _Failed as failure:
+                this.tried(failure.outcome.cause)
                 this.faulty = failure.transient
                 pause = RETRY_S * 2 ** (this.attempts - 1) * random.uniform(0.5, 1.5)
                 if not failure.transient or this.attempts > tool.retries or pause > context.left():
                     return failure.outcome
                 await asyncio.sleep(pause)
             else:
+                this.tried("")
                 this.faulty = False
                 return outcome
 

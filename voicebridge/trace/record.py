@@ -23,7 +23,7 @@
     said            [{"kind", "text", "heard", "complete", "at", "until"}]: kind: greeting,
                     answer, filler, prompt, trouble ...
     cut_off         whether the caller interrupted; cut_at: s, when; stopped_after_ms: his first voice to our silence
-    fillers_ms      [[from, to]] as s: cover speech in this turn
+    fillers         [[from, to]]: cover speech in this turn; `to` is null where it was not finished
     troubles        ["TranscriptFailed: timeout"]; moves: engines that failed over; engines: who served, by kind
     tools           [{"tool", "at", "ms", "ok", "cause", "attempts", "try": [{"at", "ms", "cause"}]}]
     handoffs        [{"at", "state", "target", "cause"}]
@@ -33,8 +33,17 @@ Times are seconds since the call began unless named otherwise. Texts are redacte
 
 from __future__ import annotations
 
+import functools
+import socket
+from importlib import metadata
 from typing import Any
 
 VERSION = 2
 Record = dict[str, Any]
 Turn = dict[str, Any]
+
+
+@functools.cache
+def origin() -> Record:
+    """Where and by what a record was made: its first three fields."""
+    return {"version": VERSION, "node": socket.gethostname(), "software": metadata.version("voicebridge-pbx")}

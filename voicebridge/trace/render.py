@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from voicebridge.trace.timeline import FROM_DISK, STAGES
+from voicebridge.trace.spans import STAGES
+from voicebridge.trace.turn import FROM_DISK
 
 WIDTH = 32
 _COLOURS = {
@@ -63,7 +64,8 @@ def _show_turn(console: Console, turn: dict[str, Any], preferred: dict[str, str]
         result = "ok" if tool["ok"] else f"[red]{escape(tool['cause'] or 'failed')}[/]"
         console.print(f"        tool [bold]{escape(tool['tool'])}[/] {took}, {result}")
     for step in turn.get("handoffs", ()):
-        console.print(f"        handoff {escape(step)}")
+        told = " ".join(filter(None, (step["state"], step["target"], step["cause"])))
+        console.print(f"        handoff {escape(told)}")
     for move in turn.get("moves", ()):
         moved = f"{move['kind']} {escape(move['from'])} {move['cause']}, went on with {escape(move['to'])}"
         console.print(f"        [red]{moved}[/]")

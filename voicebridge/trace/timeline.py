@@ -8,148 +8,13 @@ to the first voiced sample of the answer's own words; fillers are reported apart
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
+from voicebridge.trace.spans import STAGES
+from voicebridge.trace.turn import FROM_DISK, MASK, EngineMove, HandoffStep, Said, ToolTrace, TurnTrace
 
-# The marks of a turn, in the order in which they usually come; each is optional but the last.
-STAGES = {
-    "detected": "end of voice noticed",
-    "transcript": "transcript ready",
-    "rule": "rules matched",
-    "parsed": "the form's answer understood",
-    "tool": "tool begun",
-    "tool_done": "tool's result",
-    "judged": "the sound of the end judged",
-    "first_token": "model's first token",
-    "first_clause": "first clause complete",
-    "speech_ready": "first speech ready",
-    "endpoint": "endpoint: the turn is ours",
-    "sent": "first frame sent",
-    "audible": "first audible sample sent",
-}
-
-
-MASK = "***"
-ENGINE_KINDS = ("stt", "llm", "tts")
-FROM_DISK = "disk"
-
-
-@dataclass
-class Said:
-    """One segment of ours: what it was to be, and what of it was heard."""
-
-    segment: int
-    kind: str
-    text: str
-    heard: str = ""
-    complete: bool = False
-    at: float | None = None
-
-
-@dataclass
-class ToolTrace:
-    """One run of a tool: from when to when, and what came of it (never its arguments or its result)."""
-
-    run: int
-    tool: str
-    began: float
-    ended: float | None = None
-    ok: bool = False
-    cause: str = ""
-
-    def as_dict(self, zero: float) -> dict[str, Any]:
-        ms = None if self.ended is None else round((self.ended - self.began) * 1000)
-        return {"tool": self.tool, "at": round(self.began - zero, 4), "ms": ms, "ok": self.ok, "cause": self.cause}
-
-
-@dataclass(frozen=True)
-class EngineMove:
-    """The call went on with another engine of its kind, and why."""
-
-    kind: str
-    old: str
-    new: str
-    cause: str
-    at: float
-
-    def as_dict(self, zero: float) -> dict[str, Any]:
-        return {
-            "kind": self.kind, "from": self.old, "to": self.new, "cause": self.cause, "at": round(self.at - zero, 4)
-        }  # fmt: skip
-
-
-@dataclass
-class TurnTrace:
-    """One turn: the caller's words, ours, and when each stage was reached."""
-
-    turn: int
-    caller: str = ""
-    source: str = ""
-    rule: str = ""
-    last_voice: float | None = None
-    marks: dict[str, float] = field(default_factory=dict)
-    said: list[Said] = field(default_factory=list)
-    cut_off: bool = False
-    troubles: list[str] = field(default_factory=list)
-    tools: list[ToolTrace] = field(default_factory=list)
-    handoffs: list[str] = field(default_factory=list)
-    moves: list[EngineMove] = field(default_factory=list)
-    engines: dict[str, str] = field(default_factory=lambda: dict.fromkeys(ENGINE_KINDS, ""))
-    """Who served it, by kind; `disk`: only lines that were rendered before."""
-    secret: bool = False
-
-    @property
-    def gap(self) -> float | None:
-        """The response gap in seconds, where the caller spoke and the answer was heard."""
-        if self.last_voice is None or "audible" not in self.marks:
-            return None
-        return self.marks["audible"] - self.last_voice
-
-    @property
-    def heard(self) -> str:
-        """All that the caller heard of ours in this turn."""
-        return " ".join(said.heard for said in self.said if said.heard and said.kind != "filler")
-
-    def spans(self) -> list[tuple[str, float, float]]:
-        """(stage, from, to), contiguous from the last voiced sample to the first audible one, in order of time."""
-        if self.last_voice is None:
-            return []
-        reached = sorted((at, name) for name, at in self.marks.items() if at <= self.marks.get("audible", at))
-        spans, begin = [], self.last_voice
-        for at, name in reached:
-            end = max(at, begin)
-            spans.append((name, begin, end))
-            begin = end
-        return spans
-
-    def as_dict(self, zero: float) -> dict[str, Any]:
-        """For the record: times as seconds since the call began."""
-
-        def since(at: float | None) -> float | None:
-            return None if at is None else round(at - zero, 4)
-
-        return {
-            "turn": self.turn,
-            "caller": self.caller,
-            "source": self.source,
-            "rule": self.rule,
-            "gap_s": None if self.gap is None else round(self.gap, 4),
-            "last_voice": since(self.last_voice),
-            "marks": {name: since(at) for name, at in self.marks.items()},
-            "said": [
-                {"kind": s.kind, "text": s.text, "heard": s.heard, "complete": s.complete, "at": since(s.at)}
-                for s in self.said
-            ],
-            "cut_off": self.cut_off,
-            "troubles": self.troubles,
-            "tools": [tool.as_dict(zero) for tool in self.tools],
-            "handoffs": self.handoffs,
-            "moves": [move.as_dict(zero) for move in self.moves],
-            "engines": self.engines,
-        }
+__all__ = ["FROM_DISK", "MASK", "STAGES", "Timeline", "TurnTrace"]
 
 
 class Timeline:
@@ -164,6 +29,8 @@ class Timeline:
         self._detected: float | None = None
         self._runs: dict[int, ToolTrace] = {}
         self._secret = False
+        self._voice_began: float | None = None
+        self._paused: float | None = None
 
     def watch(self, now: float, event: ev.Event, wanted: Sequence[cmd.Command], *, secret: bool = False) -> None:
         """One step of the core. `secret`: what the caller says now must not be written down."""
@@ -192,6 +59,11 @@ class Timeline:
         if name != FROM_DISK or not engines[kind]:
             engines[kind] = name
 
+    def attempted(self, run: int, tries: tuple[tuple[float, int, str], ...]) -> None:
+        """How often a tool was tried; told just before its result."""
+        if (tool := self._runs.get(run)) is not None:
+            tool.tries = tries
+
     def gaps(self) -> list[float]:
         return [turn.gap for turn in self.turns if turn.gap is not None]
 
@@ -205,6 +77,8 @@ class Timeline:
     def _event(self, now: float, event: ev.Event) -> None:
         turn = self._turn(self._utterance)
         match event:
+            case ev.SpeechStarted():
+                self._voice_began = now - event.ago
             case ev.SpeechStopped():
                 turn.last_voice = now - event.ago
                 turn.marks = {"detected": now}
@@ -230,13 +104,13 @@ class Timeline:
             case ev.ToolDone():
                 self._tool_done(now, event)
             case ev.HandoffUpdate():
-                turn.handoffs.append(" ".join(part for part in (event.state, event.target, event.cause) if part))
+                turn.handoffs.append(HandoffStep(event.state, event.target, event.cause, now))
             case ev.TranscriptFailed() | ev.ModelFailed() | ev.SegmentFailed():
                 turn.troubles.append(f"{type(event).__name__}: {event.cause}")
             case ev.SegmentReady() | ev.PlaybackStarted() | ev.PlaybackFinished():
                 self._segment(now, event)
             case ev.PlayoutCut():
-                self._cut(event.segments)
+                self._cut(now, event.segments)
             case _:
                 pass
 
@@ -253,15 +127,19 @@ class Timeline:
                 if said.kind != "filler":
                     turn.marks.setdefault("sent", now)
             case ev.PlaybackFinished():
-                said.heard, said.complete = said.text, True
+                said.heard, said.complete, said.until = said.text, True, now
             case _:
                 pass
 
-    def _cut(self, segments: Iterable[ev.HeardSegment]) -> None:
+    def _cut(self, now: float, segments: Iterable[ev.HeardSegment]) -> None:
+        silent = now if self._paused is None else self._paused
         for cut in segments:
             if (found := self._segments.get(cut.segment)) is not None:
                 turn, said = found
                 said.heard, said.complete = cut.heard, cut.complete
+                said.until = silent if said.at is not None else None
+                if said.kind != "filler" and turn.cut_at is None and said.at is not None:
+                    turn.cut_at, turn.cut_voice = silent, self._voice_began
                 turn.cut_off = turn.cut_off or said.kind != "filler"  # the answer itself may cut a filler
 
     def _command(self, now: float, command: cmd.Command) -> None:
@@ -294,6 +172,10 @@ class Timeline:
                 turn.source = "form"
             case cmd.DropSegments():
                 self._drop(set(command.segments))
+            case cmd.PausePlayout():
+                self._paused = now
+            case cmd.ResumePlayout():
+                self._paused = None
             case _:
                 pass
 
