@@ -61,3 +61,46 @@ async def test_nothing_is_made_while_nobody_listens(tmp_path, monkeypatch):
     monkeypatch.setattr("voicebridge.trace.bus.Bus.publish", lambda bus, happening: made.append(happening["event"]))
     await told_of_a_call(tmp_path, wanted=False)
     assert made == ["call_ended"]
+
+
+async def test_who_wants_records_only_costs_no_turns(tmp_path, monkeypatch):
+    made = []
+    publish = Bus.publish
+    monkeypatch.setattr(Bus, "publish", lambda bus, told: (made.append(told["event"]), publish(bus, told)))
+    bus = Bus()
+    bus.subscribe(lambda happening: None, events=("call_began", "call_ended"))
+    house = House(tmp_path, bus=bus)
+    house.ticker.start()
+    leg = house.call(Leg())
+    await until(lambda: any(turn.said and turn.said[0].complete for turn in leg.listener.timeline.turns))
+    leg.close("hangup")
+    await until(lambda: house.records)
+    house.ticker.stop()
+    assert made == ["call_began", "call_ended"]
+
+
+async def test_a_running_call_can_be_looked_at_and_ended(tmp_path):
+    house = House(tmp_path)
+    house.ticker.start()
+    leg = house.call(Leg())
+    key = str(leg.call_id)
+    await until(lambda: any(turn.said and turn.said[0].complete for turn in leg.listener.timeline.turns))
+    for answers in (2, 3):
+        leg.listener.on_dtmf("1")
+        await until(lambda answers=answers: sum(bool(turn.said) for turn in leg.listener.timeline.turns) >= answers)
+        await until(lambda: leg.listener.at_rest)
+    assert house.registry.live == (key,)
+    picture = house.registry.picture(key)
+    assert (picture["call_id"], picture["agent"], picture["peer"]) == (key, "desk", "test")
+    assert picture["state"]["caller"] == "silent" and picture["seconds"] > 0
+    assert [turn["said"][0]["text"] for turn in picture["turns"]] == ["Hello there.", "One.", "One."]
+    assert "turns" not in house.registry.picture(key, turns=False)
+    settled = house.registry.picture(key)["turns"][0]
+    assert settled is house.registry.picture(key)["turns"][0]  # made once, however often it is asked for
+    assert house.registry.end(key, "fallback")
+    assert not house.registry.end(key, "fallback")
+    await until(lambda: house.records)
+    house.ticker.stop()
+    assert (house.records[0]["outcome"], house.records[0]["ended_by"]) == ("fallback", "operator")
+    assert house.registry.live == () and house.registry.picture(key) is None
+    assert not house.registry.end(key, "hangup")

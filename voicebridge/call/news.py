@@ -8,7 +8,7 @@ from typing import Any
 
 from voicebridge.conversation.core import Conversation
 from voicebridge.trace.bus import Bus
-from voicebridge.trace.timeline import Timeline
+from voicebridge.trace.timeline import Timeline, TurnTrace
 
 TURN_TICKS = 5
 """Of the media clock: a turn is told ten times a second at most."""
@@ -33,15 +33,17 @@ class News:
         self._state: tuple[str, str] = ("", "")
         self._told: dict[int, str] = {}
         """The last turns as they were told, by number: as text, for what is in a turn goes on changing."""
+        self._settled: dict[int, dict[str, Any]] = {}
 
     def stepped(self) -> None:
         if self._bus is None or not self._bus.wanted:
             return
-        self._changed = True
+        self._changed = self._bus.wants("turn")
         state = (self._core.caller.name.lower(), self._core.state.name.lower())
         if state != self._state:
             self._state = state
-            self._publish("state", caller=state[0], agent=state[1])
+            if self._bus.wants("state"):
+                self._publish("state", caller=state[0], agent=state[1])
 
     def tick(self) -> None:
         self._ticks += 1
@@ -51,15 +53,35 @@ class News:
 
     def _tell_turns(self) -> None:
         last = self._timeline.turns[-LOOKED_AT:]
-        for turn in last:
-            if not (turn.said or turn.caller or turn.moves):
-                continue
+        for turn in filter(_tells, last):
             now = turn.as_dict(self._zero)
             if (text := json.dumps(now)) != self._told.get(turn.turn):
                 self._told[turn.turn] = text
                 self._publish("turn", turn=now)
         self._told = {turn.turn: self._told[turn.turn] for turn in last if turn.turn in self._told}
 
+    def live(self, *, turns: bool = True) -> dict[str, Any]:
+        """The call as it stands: `seconds`, `state`, and its turns as in the record. A turn that has settled is made
+        once: many may ask, and the media clock waits meanwhile."""
+        told: dict[str, Any] = {
+            "seconds": round(time.monotonic() - self._zero, 3),
+            "state": {"caller": self._core.caller.name.lower(), "agent": self._core.state.name.lower()},
+        }
+        if turns:
+            made = self._timeline.turns
+            for turn in made[:-LOOKED_AT]:
+                if turn.turn not in self._settled and all(tool.ended is not None for tool in turn.tools):
+                    self._settled[turn.turn] = turn.as_dict(self._zero)
+            told["turns"] = [
+                self._settled.get(turn.turn) or turn.as_dict(self._zero) for turn in filter(_tells, made)
+            ]
+        return told
+
     def _publish(self, event: str, **told: Any) -> None:
         if self._bus is not None:
             self._bus.publish({"event": event, "call_id": self._call_id, "at": time.time(), **told})
+
+
+def _tells(turn: TurnTrace) -> bool:
+    """Whether there is anything in it that a record would have."""
+    return bool(turn.said or turn.caller or turn.moves)

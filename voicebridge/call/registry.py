@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from voicebridge.audio.clock import Ticker
@@ -58,6 +58,7 @@ class Registry:
         self._record_audio = record_audio
         self._event_log = event_log
         self._calls: dict[str, Call] = {}
+        self._begun: dict[str, dict[str, Any]] = {}
         self._tickets: dict[str, int] = {}
         self._writes: set[asyncio.Task[None]] = set()
         self._hangups: dict[UUID, asyncio.Future[bool]] = {}
@@ -88,17 +89,12 @@ class Registry:
         self._calls[call_id] = call
         self._tickets[call_id] = self._ticker.add(call.tick)
         log.info("call=%s peer=%s agent=%s accepted", call_id, leg.peer, parts.agent.name)
-        self._publish_begun(call)
+        record = call.record()
+        told = {key: record[key] for key in ("agent", "caller", "dialled", "peer")}
+        self._begun[call_id] = {**told, "language": parts.agent.language}
+        if self._bus.wants("call_began"):
+            self._bus.publish({"event": "call_began", "call_id": call_id, "at": call.began_at, **self._begun[call_id]})
         return call
-
-    def _publish_begun(self, call: Call) -> None:
-        if self._bus.wanted:
-            record = call.record()
-            told = {key: record[key] for key in ("agent", "caller", "dialled", "peer")}
-            language = call.parts.agent.language
-            self._bus.publish(
-                {"event": "call_began", "call_id": call.id, "at": call.began_at, **told, "language": language}
-            )
 
     def _recorder(self, call_id: str) -> Callable[[int], Recorder | None]:
         def make(rate: int) -> Recorder | None:
@@ -111,6 +107,7 @@ class Registry:
         if ticket is not None:
             self._ticker.remove(ticket)
         self._calls.pop(call.id, None)
+        self._begun.pop(call.id, None)
         if not self._calls:
             self._idle.set()
         record = call.record()
@@ -133,12 +130,36 @@ class Registry:
         )
         self.on_record(record)
         self._bus.publish({"event": "call_ended", "call_id": call.id, "at": time.time(), "record": record})
-        await asyncio.to_thread(self._store.write, call.id, record, call.events or None)
+        self._store.write(call.id, record, call.events or None)
 
     def hung_up(self, call_id: UUID, by_caller: bool) -> None:
         """The PBX's channel of a call has ended."""
         if (told := self._hangups.get(call_id)) is not None and not told.done():
             told.set_result(by_caller)
+
+    # ---- what an administrator asks
+
+    @property
+    def live(self) -> tuple[str, ...]:
+        """The calls that run, by id, the oldest first."""
+        return tuple(self._calls)
+
+    def picture(self, call_id: str, *, turns: bool = True) -> dict[str, Any] | None:
+        """A running call: who, since when, what caller and agent do, and with `turns` what was said. None where there
+        is no such call."""
+        if (call := self._calls.get(call_id)) is None:
+            return None
+        told = {"call_id": call_id, **self._begun[call_id], "began_at": call.began_at}
+        return told | call.news.live(turns=turns)
+
+    def end(self, call_id: str, outcome: Literal["fallback", "hangup"]) -> bool:
+        """End a running call from outside; False where there is none, or it is ending already."""
+        call = self._calls.get(call_id)
+        if call is None or call.ending is not None:
+            return False
+        log.info("call=%s ended by an operator: %s", call_id, outcome)
+        call.end(outcome, "operator")
+        return True
 
     # ---- what a PBX asks before and after the audio
 
