@@ -170,6 +170,7 @@ class Review:
     barge_ins: int = 0
     cut_greetings: int = 0
     greeted: int = 0
+    greeting_s: float | None = None
     stopped: Spread = Spread()
     gap: Spread = Spread()
     over_budget: int = 0

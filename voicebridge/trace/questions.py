@@ -1,0 +1,190 @@
+"""What callers asked in vain, put together by wording: `is there parking` and `where can I park` are one question.
+
+Two wordings belong together where most words that carry meaning in the shorter one have a like in the other. Words that
+stand in many questions, and the little ones, carry none; what is left is compared by letters, so that endings and a
+recogniser's mistakes do no harm.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from rapidfuzz import fuzz
+
+from voicebridge.trace.findings import Miss, Question
+
+ALIKE = 0.6
+"""So much of the shorter wording's words must be found in the other."""
+SAME_WORD = 84.0
+"""RapidFuzz's ratio from which two words count as one."""
+SAME_LINE = 88.0
+"""The same of two questions of a form: the second begins with "Sorry?", and values in it change."""
+COMMON = 0.25
+"""A word in more of the questions than this share tells nothing (where there are many questions)."""
+ENOUGH = 20
+MOST_GROUPS = 400
+"""Beyond that a new wording that fits no group is counted and not kept: a bound on time and memory."""
+EXAMPLES = 5
+IDS = 20
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_LITTLE_WORDS = """
+    a about all also am an and any anything are as at be been but by call can could did do does for from get give got
+    had has have hello here hi how if in is it its just know like me much my need no not of ok okay on one or our out
+    please right say so some someone something still tell than thank thanks that the their them then there they thing
+    this to too up us want was we well were what when where which who why will with would yes you your i'd i'm it's
+    don't what's that's there's you're aber als auch auf bei bin bitte das dass dem den der des die ein eine einen er es
+    für haben habe hat hätte ich ihr ihre im in ist ja kann können man mal mein mir mit nach nicht noch oder sie sind
+    und uns von was wenn wer wie wir wo zu zum zur au aux avec avez ce cette dans de des du elle en est et ils je la le
+    les leur ma mes moi mon ne nous où par pas pour puis que quel quelle qui sa se ses sont sur un une vous votre al con
+    como cual cuando de del donde el ella es esta hay la las lo los me mi para pero por puede que se si son su tiene una
+    uno y yo
+"""
+_LITTLE = frozenset(_LITTLE_WORDS.split())
+
+
+@dataclass
+class _Group:
+    kind: str
+    words: tuple[str, ...]
+    texts: Counter[str] = field(default_factory=Counter)
+    rules: Counter[str] = field(default_factory=Counter)
+    calls: dict[str, None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One turn without an answer."""
+
+    call_id: str
+    text: str
+    kind: str
+    rule: str = ""
+
+
+def grouped(asked: Sequence[Asked]) -> tuple[Question, ...]:
+    """Those of most callers first."""
+    dull = _dull(one.text for one in asked)
+    groups: list[_Group] = []
+    known: dict[tuple[str, str, str], _Group] = {}
+    for one in asked:
+        key = (one.kind, one.rule if one.kind == "unsure" else "", one.text.casefold())
+        group = known.get(key) or _fitting(one, _telling(one.text, dull), groups)
+        if group is None:
+            continue
+        known[key] = group
+        group.texts[one.text.strip()] += 1
+        group.calls[one.call_id] = None
+        if one.rule:
+            group.rules[one.rule] += 1
+    made = [_question(group) for group in groups]
+    return tuple(sorted(made, key=lambda question: (-question.calls, -question.asked, question.text)))
+
+
+def _fitting(one: Asked, words: tuple[str, ...], groups: list[_Group]) -> _Group | None:
+    """The nearest group, a new one where none is near; None where there are too many already."""
+    best, score = None, ALIKE
+    for group in groups:
+        apart = group.kind != one.kind or (one.kind == "unsure" and one.rule not in group.rules)
+        if not apart and (near := _likeness(words, group.words)) >= score:
+            best, score = group, near + 1e-9
+    if best is None and len(groups) < MOST_GROUPS:
+        best = _Group(one.kind, words)
+        if one.rule:
+            best.rules[one.rule] = 0
+        groups.append(best)
+    return best
+
+
+def _likeness(one: tuple[str, ...], other: tuple[str, ...]) -> float:
+    """0 to 1. Wordings without a word that tells something are like each other only."""
+    if not one or not other:
+        return 1.0 if one == other else 0.0
+    short, long = sorted((one, other), key=len)
+    return sum(any(_same(a, b) for b in long) for a in short) / len(short)
+
+
+def _same(a: str, b: str) -> bool:
+    short, long = sorted((a, b), key=len)
+    if len(short) >= 4 and long.startswith(short):  # park, parking
+        return True
+    return fuzz.ratio(a, b) >= SAME_WORD
+
+
+def _telling(text: str, dull: frozenset[str]) -> tuple[str, ...]:
+    words = dict.fromkeys(_WORD.findall(text.casefold()))
+    little = [word for word in words if word not in _LITTLE and not (len(word) < 3 and not word.isdigit())]
+    return tuple(word for word in little if word not in dull) or tuple(little)
+
+
+def _dull(texts: Iterable[str]) -> frozenset[str]:
+    different = {text.casefold() for text in texts}
+    if len(different) < ENOUGH:
+        return frozenset()
+    seen = Counter(word for text in different for word in set(_WORD.findall(text)))
+    return frozenset(word for word, count in seen.items() if count > COMMON * len(different))
+
+
+def _question(group: _Group) -> Question:
+    by_count = [text for text, _ in sorted(group.texts.items(), key=lambda item: (-item[1], len(item[0]), item[0]))]
+    rules = [rule for rule, _ in group.rules.most_common()]
+    return Question(
+        by_count[0], group.kind, group.texts.total(), len(group.calls), tuple(by_count[:EXAMPLES]), tuple(rules),
+        tuple(group.calls)[:IDS],
+    )  # fmt: skip
+
+
+# ---- questions of ours that were not understood
+
+
+@dataclass
+class _Line:
+    text: str
+    asked: int = 0
+    again: int = 0
+    calls: dict[str, None] = field(default_factory=dict)
+
+
+class Repeats:
+    """The questions of forms in the order in which they were asked: the same one twice running was not understood."""
+
+    def __init__(self) -> None:
+        self._lines: list[_Line] = []
+        self._known: dict[str, _Line] = {}
+
+    def call(self, call_id: str, questions: Iterable[tuple[str, bool]]) -> None:
+        """All questions of a call's forms, each with whether the caller had tried to answer the one before."""
+        before = None
+        for text, tried in questions:
+            line = self._line(text)
+            if line is None:
+                continue
+            if line is before and tried:
+                line.again += 1
+                line.calls[call_id] = None
+            line.asked += 1
+            before = line
+
+    def found(self) -> tuple[Miss, ...]:
+        """Most often repeated first."""
+        missed = [line for line in self._lines if line.again]
+        ordered = sorted(missed, key=lambda line: (-line.again, line.text))
+        return tuple(Miss(line.text, line.again, line.asked, tuple(line.calls)[:IDS]) for line in ordered)
+
+    def _line(self, text: str) -> _Line | None:
+        if (known := self._known.get(text)) is not None:
+            return known
+        line = next((line for line in self._lines if fuzz.token_set_ratio(line.text, text) >= SAME_LINE), None)
+        if line is None:
+            if len(self._lines) >= MOST_GROUPS:
+                return None
+            line = _Line(text)
+            self._lines.append(line)
+        elif len(text) < len(line.text):
+            line.text = text  # without the "Sorry?" before it
+        if len(self._known) < 20 * MOST_GROUPS:
+            self._known[text] = line
+        return line
