@@ -10,12 +10,11 @@ import uuid
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
 from uuid import UUID
 
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.commands import EndCall
-from voicebridge.pbx.attach import NOWHERE, AttachRequest, CallEnd, Destination, Refused, Ticket
+from voicebridge.pbx.attach import NOWHERE, AttachRequest, CallEnd, Destination, Refusal, Refused, Ticket
 
 TICKET_S = 10.0
 """From attach to the audio: Answer() and a connection, no more."""
@@ -115,7 +114,7 @@ class Admission:
         self._running[call_id] = None
         return Bare()
 
-    def _refused(self, reason: Literal["BUSY", "DRAINING", "UNKNOWN_AGENT"]) -> Refused:
+    def _refused(self, reason: Refusal) -> Refused:
         self.refusals[reason.lower()] += 1
         return Refused(reason)
 

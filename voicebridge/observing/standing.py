@@ -36,6 +36,9 @@ class StoreState(Protocol):
     def errors(self) -> int:
         """Failed attempts to write, since the start."""
 
+    @property
+    def lost(self) -> int: ...
+
 
 class HookState(Protocol):
     """A post-call hook's deliveries since the start, and what waits."""
@@ -97,7 +100,8 @@ class Standing(Collector):
             yield gauge("store_queue", "Records that wait to be written", state.queued)
             yield gauge("store_spilled", "Records put on the disk until the database takes them", state.spilled)
             yield counter("store_records", "Records written", state.written)
-            yield counter("store_errors", "Failed attempts to write a record", state.errors)
+            yield counter("store_errors", "Failed attempts to write to the database", state.errors)
+            yield counter("store_lost", "Records lost: memory, disk and database took none", state.lost)
         if (free := self._looks.disk_free()) is not None:
             yield gauge("store_disk_free_bytes", "Free where calls are stored", free)
 

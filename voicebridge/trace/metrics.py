@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 
 from voicebridge.trace.bus import Happening
 from voicebridge.trace.record import Record, Turn
-from voicebridge.trace.spans import ACTORS
+from voicebridge.trace.spans import ACTORS, by_actor
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # a sample a series that nobody reads
 
@@ -156,7 +156,7 @@ class Metrics:
         if turn.get("gap_s") is not None:
             self.turns.labels(agent, source).inc()
             self.gaps.labels(agent, source).observe(turn["gap_s"])
-            for actor, seconds in by_actor(turn.get("spans") or ()).items():
+            for actor, seconds in by_actor(turn).items():
                 self.stages.labels(bounded(actor, ACTORS)).observe(seconds)
             begin = turn["last_voice"]
             if longest_silence(begin, begin + turn["gap_s"], fillers) > SILENCE_S:
@@ -214,14 +214,6 @@ class _Alone(Collector):
 def ended_by(value: str) -> str:
     """`rule_goodbye` is a rule, `tool_book` a tool: which one it was stands in the store."""
     return bounded(re.sub(r"^(rule|tool)_.*", r"\1", value, flags=re.DOTALL), ENDED_BY)
-
-
-def by_actor(spans: Iterable[dict[str, Any]]) -> dict[str, float]:
-    """Seconds of a turn's response gap."""
-    took: dict[str, float] = {}
-    for span in spans:
-        took[span["actor"]] = took.get(span["actor"], 0.0) + max(0.0, span["to"] - span["from"])
-    return took
 
 
 def longest_silence(begin: float, end: float, sounds: Iterable[tuple[float, float]]) -> float:
