@@ -38,7 +38,7 @@ from voicebridge.pbx.leg import LegListener, MediaLeg
 from voicebridge.tools.catalogue import Shelf, equipped
 from voicebridge.tools.runner import ToolRunner
 from voicebridge.trace.bus import Bus
-from voicebridge.trace.store import CallStore
+from voicebridge.trace.store import CallStore, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Daemon:
         self.engines = Engines(settings)
         self.ticker = Ticker()
         config = settings.config
-        self.store = CallStore(config.store.dir, keep_days=config.store.keep_days)
+        self.store = _store(settings)
         self.bus = Bus()
         self.registry = Registry(
             self._choose,
@@ -116,9 +116,11 @@ class Daemon:
     async def start(self, *, ready_timeout_s: float = 60.0) -> None:
         """Up to the point where calls are answered. Raises ConfigError, PluginError, OSError."""
         try:
-            self.store.prepare()
+            await asyncio.to_thread(self.store.prepare)
         except OSError as error:
-            raise ConfigError(f"store.dir = {self.settings.config.store.dir}: {error.strerror}") from error
+            raise ConfigError(f"store.dir = {self.settings.config.store.dir}: {error.strerror or error}") from error
+        except StoreError as error:
+            raise ConfigError(str(error)) from error
         self._webhook = webhook_for(self.settings.config.handoff)
         await self._sweep()
         self._progress("starting engines")
@@ -258,7 +260,7 @@ class Daemon:
         while True:
             gone = await asyncio.to_thread(self.store.purge)
             if gone:
-                log.info("store: %d files past their retention deleted", gone)
+                log.info("store: %d calls and %d files past their retention deleted", gone.calls, gone.files)
             await asyncio.sleep(PURGE_EVERY_S)
 
     async def _warm_prompts(self) -> None:
@@ -308,3 +310,12 @@ class Daemon:
         if self._webhook is not None:
             await self._webhook.close()
         await self.engines.stop()
+        await asyncio.to_thread(self.store.close)
+
+
+def _store(settings: Settings) -> CallStore:
+    store = settings.config.store
+    try:
+        return CallStore(store.dir, keep_days=store.keep_days, url=store.url)
+    except StoreError as error:
+        raise ConfigError(f"{settings.where('store', 'url')}: {error}") from error

@@ -16,6 +16,8 @@ from voicebridge.cli.checks.finding import Finding, timed
 from voicebridge.cli.doctor import exit_code, line, verdict
 from voicebridge.cli.main import main
 from voicebridge.cli.testcall import running_daemon
+from voicebridge.trace.rows import Query
+from voicebridge.trace.store import Calls
 
 REMOTE = """
 [engines]
@@ -94,7 +96,7 @@ def test_a_daemon_that_serves_is_recognised_and_called(tmp_path: Path) -> None:
         file = tmp_path / "voicebridge.toml"
         file.write_text(f'[listen]\naudiosocket = "127.0.0.1:{port}"\n[store]\ndir = "{store}"\n', encoding="utf-8")
         found = findings(doctor("--config", str(file), "--json"))
-        records = list((store / "calls").glob("*.json"))
+        records = Calls(store).find(Query()).calls
     assert found["port"]["found"] == f"a voicebridge serves on 127.0.0.1:{port}"
     assert found["engines"]["state"] == "skip"
     assert found["self-call: transcript"]["state"] == "ok"

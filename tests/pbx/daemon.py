@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import re
 import subprocess
@@ -15,6 +15,7 @@ from uuid import UUID
 
 from tests.pbx.process import end, kill_session, tied
 from voicebridge.audio.pcm import samples
+from voicebridge.trace.store import CallStore
 
 READY = re.compile(r"ready\. AudioSocket on 127\.0\.0\.1:(\d+),(?: FastAGI on 127\.0\.0\.1:(\d+),)?")
 READY_S = 90.0
@@ -112,14 +113,13 @@ class VoiceDaemon:
 
     def record(self, call: UUID, *, limit_s: float = 10.0) -> dict[str, Any]:
         """The record of a call, once it is over. Blocks. Raises DaemonError."""
-        path = self._folder / "calls" / f"{call}.json"
+        store = CallStore(self._folder, keep_days=1)
         until = time.monotonic() + limit_s
-        while not path.exists():
-            if time.monotonic() > until:
-                raise DaemonError(f"no record of call {call}:\n{self.output()[-3000:]}")
+        while time.monotonic() < until:
+            with contextlib.suppress(FileNotFoundError):
+                return store.read(str(call))
             time.sleep(0.05)
-        made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return made
+        raise DaemonError(f"no record of call {call}:\n{self.output()[-3000:]}")
 
     def events(self, call: UUID) -> list[str]:
         """The lines of a finished call's event log."""

@@ -77,7 +77,7 @@ def call(
     except (PhoneError, PluginError, ConfigError, EngineError, ValueError, OSError) as error:
         click.echo(f"voicebridge: {error}", err=True)
         sys.exit(1)
-    store = CallStore(settings.config.store.dir, keep_days=0)
+    store = CallStore(settings.config.store.dir, keep_days=0, url=settings.config.store.url)
     _report(console, heard, wait_for_record(store, heard.call_id), as_json=as_json)
     if not all(map(_is_file, lines)):
         console.print(MADE.format(settings.config.engines.chosen("tts")[0].name), markup=False)

@@ -9,15 +9,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import Iterator, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from voicebridge.engines.supervisor import LAUNCHER
-from voicebridge.phone import Line, read_wav
-from voicebridge.trace.store import CallStore
+from voicebridge.load.voices import demo_lines
+from voicebridge.phone import Line
+from voicebridge.trace.store import CallStore, StoreError
+
+__all__ = ["DaemonFailed", "demo_lines", "recorded_sentence", "running_daemon", "wait_for_record"]
 
 RECORD_WAIT_S = 3.0
 READY_WAIT_S = 90.0
@@ -32,16 +33,6 @@ class DaemonFailed(Exception):
         self.log = log
 
 
-def demo_lines() -> list[Line]:
-    """The recorded caller of the demo, 8 kHz; the labels are the words."""
-    with resources.as_file(resources.files("voicebridge") / "data" / "demo") as folder:
-        table = tomllib.loads((folder / "demo.toml").read_text(encoding="utf-8"))
-        return [
-            Line(entry["text"], read_wav(folder / entry["file"], 8_000), entry.get("barge_in_s"))
-            for entry in table["line"]
-        ]
-
-
 def recorded_sentence() -> Line:
     """One question of the demo's caller, for trying things out."""
     return demo_lines()[1]
@@ -51,7 +42,7 @@ def wait_for_record(store: CallStore, call_id: str) -> dict[str, Any] | None:
     """The daemon writes it when the call has ended; None where it keeps its store elsewhere."""
     until = time.monotonic() + RECORD_WAIT_S
     while time.monotonic() < until:
-        with contextlib.suppress(FileNotFoundError, PermissionError, ValueError):
+        with contextlib.suppress(FileNotFoundError, PermissionError, StoreError):
             return store.read(call_id)
         time.sleep(0.05)
     return None

@@ -5,5 +5,11 @@ call.
 """
 
 from voicebridge.trace.store.callstore import DAY_S, CallStore
+from voicebridge.trace.store.database import NewerStoreError, StoreError
+from voicebridge.trace.store.reader import Calls, NoStoreError, NoSuchCallError, open_calls
+from voicebridge.trace.store.writer import Stats
 
-__all__ = ["DAY_S", "CallStore"]
+__all__ = [
+    "DAY_S", "CallStore", "Calls", "NewerStoreError", "NoStoreError", "NoSuchCallError", "Stats", "StoreError",
+    "open_calls",
+]  # fmt: skip

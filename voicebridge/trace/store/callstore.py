@@ -1,16 +1,20 @@
-"""The records of calls: one JSON document a call below `<dir>/calls`, readable by the owner only, with retention.
-
-What was said stands here and nowhere else. A record that cannot be written is reported and never fails a call.
-"""
+"""The store as the daemon has it: records into the database, their recordings and event logs into files."""
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
 from pathlib import Path
 from typing import Any
+
+from voicebridge.trace.store import database
+from voicebridge.trace.store.callers import caller_key
+from voicebridge.trace.store.erase import Erased, Wanted, erase
+from voicebridge.trace.store.legacy import Legacy
+from voicebridge.trace.store.reader import Calls, NoStoreError, NoSuchCallError
+from voicebridge.trace.store.spill import DamagedError, Spill
+from voicebridge.trace.store.writer import Stats, Writer
 
 log = logging.getLogger(__name__)
 
@@ -19,54 +23,70 @@ DAY_S = 86_400
 
 
 class CallStore:
-    """Files named by call id: `<id>.json`, and `<id>.wav`, `<id>.events.jsonl` where these are switched on."""
+    """`folder`: `[store] dir`; `url`: the database, SQLite in the folder where it is "". Files are named by call id:
+    `calls/<id>.wav`, `calls/<id>.events.jsonl` where these are switched on. Raises StoreError where `url` is wrong."""
 
-    def __init__(self, folder: Path, *, keep_days: int) -> None:
-        self._folder = folder / "calls"
+    def __init__(self, folder: Path, *, keep_days: int, url: str = "") -> None:
+        self.folder = folder
+        self.url = url
         self._keep_days = keep_days
+        self._writer = Writer(folder, url)
+        self._calls: Calls | None = None
 
     def path(self, call_id: str, suffix: str) -> Path:
         if not _CALL_ID.fullmatch(call_id):
             raise ValueError(f"{call_id!r} is not a call id")
-        return self._folder / f"{call_id}{suffix}"
+        return self.folder / "calls" / f"{call_id}{suffix}"
 
     def prepare(self) -> None:
-        """Make the folder. Raises OSError where it cannot be."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._folder.chmod(0o700)
+        """Make folders, the callers' secret and the tables. Raises OSError where a folder cannot be made,
+        NewerStoreError. A database that cannot be reached is none: records wait for it."""
+        for name in ("calls", "spill"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self.folder / name).chmod(0o700)
+        Spill(self.folder).prepare()
+        caller_key(self.folder, "0")
+        self._writer.prepare()
 
     def write(self, call_id: str, record: dict[str, Any], events: list[str] | None = None) -> None:
-        """Blocking; errors are logged."""
-        try:
-            self._put(self.path(call_id, ".json"), json.dumps(record, indent=1))
-            if events:
-                self._put(self.path(call_id, ".events.jsonl"), "\n".join(events) + "\n")
-        except OSError as error:
-            log.error("call=%s record not written to %s: %s", call_id, self._folder, error)  # noqa: TRY400
-
-    def _put(self, path: Path, text: str) -> None:
-        part = path.with_suffix(".part")
-        part.touch(mode=0o600)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        """Takes it and returns at once; nothing that happens to it then fails the call."""
+        self.path(call_id, "")
+        self._writer.put(call_id, record, events)
 
     def read(self, call_id: str) -> dict[str, Any]:
-        """Raises FileNotFoundError, and ValueError where the file is damaged."""
-        record: dict[str, Any] = json.loads(self.path(call_id, ".json").read_text(encoding="utf-8"))
-        return record
+        """Of this process or another, wherever it is by now. Raises NoSuchCallError (a FileNotFoundError),
+        StoreError."""
+        legacy = self.path(call_id, ".json")
+        if (record := self._writer.pending(call_id)) is not None:
+            return record
+        if self._calls is None:
+            self._calls = Calls(self.folder, self.url)
+        try:
+            return self._calls.record(call_id)
+        except (NoSuchCallError, NoStoreError) as error:
+            try:
+                return Legacy(self.folder).read(legacy).record
+            except FileNotFoundError:
+                raise NoSuchCallError(call_id) from error
+            except DamagedError as damaged:
+                raise database.StoreError(str(damaged)) from error
 
-    def purge(self, *, now: float | None = None) -> int:
-        """Delete what is older than the retention; returns the number of files."""
-        oldest = (time.time() if now is None else now) - self._keep_days * DAY_S
-        gone = 0
-        if self._folder.is_dir():
-            for file in self._folder.iterdir():
-                try:
-                    if file.stat().st_mtime < oldest:
-                        file.unlink()
-                        gone += 1
-                except FileNotFoundError:
-                    continue
-                except OSError as error:
-                    log.warning("%s is past its retention and cannot be deleted: %s", file, error)
-        return gone
+    def stats(self) -> Stats:
+        return self._writer.stats()
+
+    def flush(self, limit_s: float = 10.0) -> bool:
+        """Wait until all is in the database: for tests and tools. Blocking."""
+        return self._writer.flush(limit_s)
+
+    def close(self, limit_s: float = 8.0) -> None:
+        """Nothing stays in memory only. Blocking."""
+        self._writer.close(limit_s)
+
+    def purge(self, *, now: float | None = None) -> Erased:
+        """Delete what is older than the retention. Blocking; errors are logged."""
+        before = (time.time() if now is None else now) - self._keep_days * DAY_S
+        try:
+            return erase(self.folder, self.url, Wanted(before=before))
+        except (database.StoreError, OSError) as error:
+            log.warning("store: calls past their retention are not deleted yet: %s", error)
+            return Erased()

@@ -7,6 +7,7 @@ that: `within` closes the socket from our side when the time is over.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -41,13 +42,13 @@ def address(folder: Path, url: str) -> URL:
         made = make_url(url)
     except ArgumentError as error:
         raise StoreError(
-            "[store] url is not a database's address: write postgresql://user@host/database, or leave it out"
+            "not a database's address: write postgresql://user@host/database, or leave it out"
         ) from error
     if made.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return made.set(drivername="postgresql+psycopg")
     if made.drivername in ("sqlite", "sqlite+pysqlite"):
         return made.set(drivername="sqlite+pysqlite")
-    raise StoreError(f"[store] url: {made.drivername} is not supported: write postgresql://user@host/database")
+    raise StoreError(f"{made.drivername} is not supported: write postgresql://user@host/database")
 
 
 def is_sqlite(url: URL) -> bool:
@@ -154,7 +155,7 @@ def _postgresql(url: URL, statement_s: float, *, read_only: bool) -> Engine:
         return create_engine(url, poolclass=NullPool, connect_args=arguments, hide_parameters=True)
     except ModuleNotFoundError as error:
         raise StoreError(
-            "[store] url: PostgreSQL needs its driver: pip install 'voicebridge-pbx[postgres]'"
+            "PostgreSQL needs its driver: pip install 'voicebridge-pbx[postgres]'"
         ) from error
 
 
@@ -164,11 +165,10 @@ def _postgresql(url: URL, statement_s: float, *, read_only: bool) -> Engine:
 @contextlib.contextmanager
 def within(connection: Connection, seconds: float) -> Iterator[None]:
     """What is done on the connection fails (OperationalError) where it takes longer. SQLite has its own limits."""
-    driver = connection.connection.driver_connection
-    if driver is None or connection.dialect.name == "sqlite":
+    ours = _own_end(connection)
+    if ours is None:
         yield
         return
-    ours = socket.socket(fileno=socket.dup(driver.fileno()))
     watch = threading.Timer(seconds, _cut, [ours])
     watch.daemon = True
     watch.start()
@@ -177,6 +177,17 @@ def within(connection: Connection, seconds: float) -> Iterator[None]:
     finally:
         watch.cancel()
         ours.close()
+
+
+def _own_end(connection: Connection) -> socket.socket | None:
+    """A second handle of the connection's socket; None where there is none, or none any more."""
+    driver = connection.connection.driver_connection
+    if driver is None or connection.dialect.name == "sqlite":
+        return None
+    try:
+        return socket.socket(fileno=os.dup(driver.fileno()))
+    except (OSError, connection.dialect.loaded_dbapi.Error):
+        return None  # lost already: what is done on it fails at once
 
 
 def _cut(ours: socket.socket) -> None:

@@ -1,0 +1,204 @@
+"""Deleting calls for good: rows, recordings, event logs and records that wait in files. The same for retention.
+
+SQLite overwrites what it deletes (secure_delete) and its journal is emptied after. On PostgreSQL the rows are deleted
+and vacuumed; its own journals and backups are the administrator's. Calls that still run, or ended within the last
+moments, are not in the store yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, delete, func, insert, select, text
+from sqlalchemy.exc import DBAPIError
+
+from voicebridge.trace.record import Record
+from voicebridge.trace.store import database
+from voicebridge.trace.store.callers import caller_key, known_key
+from voicebridge.trace.store.database import StoreError
+from voicebridge.trace.store.legacy import Legacy
+from voicebridge.trace.store.link import opened
+from voicebridge.trace.store.schema import PARTS, calls, erasures
+from voicebridge.trace.store.spill import DamagedError, Spill
+
+log = logging.getLogger(__name__)
+
+CHUNK = 100
+"""Calls deleted in one transaction: the daemon's records must get in between."""
+CHUNK_S = 60.0
+_FILE = re.compile(r"([0-9a-f-]{36})\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be erased: one of these. `before`: unix seconds; `caller`: a whole number."""
+
+    before: float | None = None
+    caller: str = ""
+    call_id: str = ""
+
+    @property
+    def why(self) -> str:
+        return "call" if self.call_id else "caller" if self.caller else "age"
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many were, or would be: calls of the database, records that waited, and files (recordings, event logs)."""
+
+    calls: int = 0
+    waiting: int = 0
+    files: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.calls or self.waiting or self.files)
+
+
+def erase(folder: Path, url: str, wanted: Wanted, *, dry_run: bool = False) -> Erased:
+    """Blocking, and the longer the more there is. Raises StoreError, OSError."""
+    if [wanted.before is not None, bool(wanted.caller), bool(wanted.call_id)].count(True) != 1:
+        raise ValueError("erase by age, by caller or by call: one of them")
+    spill = Spill(folder)
+    with opened(folder, url) as (engine, _), spill.lock():
+        ids = _found(engine, folder, wanted)
+        waiting = _waiting(spill, folder, wanted)
+        ids_of_all = {*ids, *(path_id for _, path_id in waiting)}
+        files = _files(folder, ids_of_all, wanted.before)
+        made = Erased(len(ids), len(waiting), len(files))
+        if dry_run:
+            return made
+        # Files first: what fails now is found again by its row.
+        for path in [*files, *(path for path, _ in waiting), *spill.pieces()]:
+            _unlink(path)
+        _delete(engine, ids)
+        if made or wanted.before is None:
+            _note(engine, wanted, made)
+        _wipe(engine, explicit=wanted.before is None)
+    return made
+
+
+def _found(engine: Engine, folder: Path, wanted: Wanted) -> list[str]:
+    chosen = select(calls.c.call_id)
+    if wanted.call_id:
+        chosen = chosen.where(calls.c.call_id == wanted.call_id)
+    elif wanted.caller:
+        chosen = chosen.where(calls.c.caller_key == (known_key(folder, wanted.caller) or "-"))
+    else:
+        chosen = chosen.where(calls.c.began_at < wanted.before)
+    with engine.connect() as connection, database.within(connection, CHUNK_S):
+        return list(connection.execute(chosen).scalars())
+
+
+def _waiting(spill: Spill, folder: Path, wanted: Wanted) -> list[tuple[Path, str]]:
+    """Records in files, with their calls' ids; damaged ones by their age."""
+    legacy, found = Legacy(folder), []
+    for source, paths in ((spill, [*spill.paths(), *spill.refused()]), (legacy, [*legacy.paths(), *legacy.refused()])):
+        for path in paths:
+            try:
+                held = source.read(path)
+            except FileNotFoundError:
+                continue
+            except DamagedError:
+                if wanted.before is not None and path.stat().st_mtime < wanted.before:
+                    found.append((path, ""))
+                continue
+            if _is_wanted(folder, held.call_id, held.record, wanted):
+                found.append((path, held.call_id))
+    return found
+
+
+def _is_wanted(folder: Path, call_id: str, record: Record, wanted: Wanted) -> bool:
+    if wanted.call_id:
+        return call_id == wanted.call_id
+    if wanted.caller:
+        key, caller = known_key(folder, wanted.caller), str(record.get("caller") or "")
+        own = record.get("caller_key") or (caller_key(folder, caller) if caller and "*" not in caller else "")
+        return bool(key) and own == key
+    began = record.get("began_at")
+    return isinstance(began, int | float) and wanted.before is not None and began < wanted.before
+
+
+def _files(folder: Path, ids: Iterable[str], before: float | None) -> list[Path]:
+    """Of these calls, and where it goes by age those that are older and belong to no record."""
+    wanted, found = set(ids), []
+    with contextlib.suppress(FileNotFoundError):
+        for path in (folder / "calls").iterdir():
+            if path.suffix == ".json":
+                continue  # a record that waits
+            named = _FILE.match(path.name)
+            with contextlib.suppress(FileNotFoundError):
+                of_call = named is not None and named[1] in wanted
+                if of_call or (before is not None and path.stat().st_mtime < before):
+                    found.append(path)
+    return found
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s is to be erased and cannot be deleted: %s", path, error)
+
+
+def _delete(engine: Engine, ids: Sequence[str]) -> None:
+    for begin in range(0, len(ids), CHUNK):
+        some = ids[begin : begin + CHUNK]
+        with engine.connect() as connection, database.within(connection, CHUNK_S), connection.begin():
+            for table in (*PARTS, calls):
+                connection.execute(delete(table).where(table.c.call_id.in_(some)))
+
+
+def _note(engine: Engine, wanted: Wanted, made: Erased) -> None:
+    row = {"at": time.time(), "why": wanted.why, "calls": made.calls + made.waiting, "files": made.files}
+    with engine.connect() as connection, database.within(connection, CHUNK_S), connection.begin():
+        connection.execute(insert(erasures), row)
+
+
+def _wipe(engine: Engine, *, explicit: bool) -> None:
+    """What was deleted leaves the files of SQLite; PostgreSQL does so by itself in time, and now where asked for."""
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if connection.dialect.name == "sqlite":
+                cursor: Any = connection.connection.cursor()
+                cursor.execute("PRAGMA incremental_vacuum").fetchall()
+                busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                if busy:
+                    log.warning("store: deleted, but calls.db is read: its -wal file may hold it a while longer")
+            elif explicit:
+                for table in (*PARTS, calls):
+                    connection.execute(text(f"VACUUM {table.name}"))
+    except DBAPIError as error:
+        log.warning("store: deleted, but not yet overwritten: %s", database.cause(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """One that has been: when (unix seconds), by what, how many."""
+
+    at: float
+    why: str
+    calls: int
+    files: int
+
+
+def past(folder: Path, url: str) -> list[Erasure]:
+    """All of them, newest first. Raises StoreError."""
+    with opened(folder, url) as (engine, _), engine.connect() as connection:
+        found = connection.execute(select(erasures).order_by(erasures.c.at.desc(), erasures.c.id.desc()))
+        return [Erasure(row.at, row.why, row.calls, row.files) for row in found]
+
+
+def count(folder: Path, url: str) -> int:
+    """Calls in the database. Raises StoreError."""
+    with opened(folder, url) as (engine, _), engine.connect() as connection:
+        return int(connection.execute(select(func.count()).select_from(calls)).scalar_one())
+
+
+__all__ = ["Erased", "Erasure", "StoreError", "Wanted", "count", "erase", "past"]
