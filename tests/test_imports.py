@@ -51,9 +51,10 @@ def imported(tree: ast.Module, package: list[str]) -> Iterator[tuple[ast.AST, st
                 yield node, f"{module}.{name.name}"
 
 
-def is_lazy(tree: ast.Module, node: ast.AST) -> bool:
-    functions = [f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return any(node is inner for function in functions for inner in ast.walk(function))
+def lazy_ones(tree: ast.Module) -> set[int]:
+    """The ids of all nodes within functions."""
+    functions = (f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef))
+    return {id(inner) for function in functions for inner in ast.walk(function)}
 
 
 def violations(house: Path) -> list[str]:
@@ -69,8 +70,9 @@ def violations(house: Path) -> list[str]:
         if floor_of(room) is None:
             found.append(f"{here}: no floor for the room {room!r}")
             continue
+        lazy = lazy_ones(tree)
         for node, name in imported(tree, ["voicebridge", *parts[:-1]]):
-            found += [f"{here}: {fault}" for fault in faults(room, name, lazy=is_lazy(tree, node))]
+            found += [f"{here}: {fault}" for fault in faults(room, name, lazy=id(node) in lazy)]
     return found
 
 
