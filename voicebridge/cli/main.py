@@ -18,6 +18,7 @@ from voicebridge.cli.plugins import plugins
 from voicebridge.cli.replay import replay
 from voicebridge.cli.run import run
 from voicebridge.cli.scenarios import test
+from voicebridge.cli.web import web
 from voicebridge.watch.parent import LOG_FORMAT
 
 
@@ -48,5 +49,5 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "voicebridge", "_VOICEBRIDGE_COMPLETE").source())
 
 
-for command in (run, call, calls, demo, dialplan, doctor, engines, models, plugins, replay, test):
+for command in (run, call, calls, demo, dialplan, doctor, engines, models, plugins, replay, test, web):
     main.add_command(command)
