@@ -46,7 +46,8 @@ class Listen(_Strict):
     off, None is the host of `audiosocket` at port 4573 (a free one where that has none of its own), given up where
     somebody has it. `advertise`: the host by which PBXs reach this machine; "" is the address listened on, or where
     that is all of them, the one by which the PBX came. `bare`: serve AudioSocket connections that no attach announced,
-    too, by the default agent.
+    too, by the default agent. `own_ports`: where systemd holds the sockets open, the ports, first and last, at which
+    this daemon is reached for calls that it already has; empty is any that is free (a firewall wants to know).
     """
 
     audiosocket: str = f"127.0.0.1:{DEFAULT_PORT}"
@@ -56,6 +57,7 @@ class Listen(_Strict):
     allow: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
     handshake_s: float = Field(default=5.0, gt=0, le=60)
     max_calls: int = Field(default=50, ge=1)
+    own_ports: tuple[Annotated[int, Field(ge=1, le=65535)], Annotated[int, Field(ge=1, le=65535)]] | None = None
 
     @field_validator("audiosocket")
     @classmethod

@@ -18,7 +18,7 @@ from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.registry import Registry
 from voicebridge.call.speech import Mouth, Mouths
 from voicebridge.call.work import Parts, local_now
-from voicebridge.config import ConfigError, Settings, cache_dir, split_address, unbound
+from voicebridge.config import ConfigError, Settings, cache_dir
 from voicebridge.conversation.agent import AgentSpec
 from voicebridge.conversation.owntools import for_model
 from voicebridge.engines.base import EngineError, Message
@@ -28,9 +28,10 @@ from voicebridge.handoff.directory import Directory
 from voicebridge.handoff.hold import hold_music
 from voicebridge.handoff.webhook import Webhook, webhook_for
 from voicebridge.lineup import Engines
+from voicebridge.observing.observers import Observers
+from voicebridge.observing.standing import Looks
 from voicebridge.pbx.asterisk.ari import AriError, access_of, own_host
-from voicebridge.pbx.asterisk.audiosocket import AudioSocketServer
-from voicebridge.pbx.asterisk.fastagi import Addresses, FastAgiServer, scripts
+from voicebridge.pbx.asterisk.entrance import Entrance, Given
 from voicebridge.pbx.asterisk.stasis import Stasis
 from voicebridge.pbx.asterisk.sweep import sweep
 from voicebridge.pbx.attach import Destination, Ticket
@@ -49,17 +50,25 @@ BRIEF_PAUSE_S = 0.5
 TOOLS_END_S = 5.0
 """At shutdown, for tools that are to be completed although their caller is gone."""
 RENDER_AGAIN_S = 30.0
+NEEDED = ("stt", "tts")
+"""Kinds of engines without which a caller is neither understood nor answered."""
 Progress = Callable[[str], None]
 
 
 class Daemon:
     """One process that serves calls. `start`, then `serve` until `stop` is asked for, then everything is put away.
 
-    `shelf`: the tools, where they are not to be those of the installed plug-ins.
+    `shelf`: the tools, where they are not to be those of the installed plug-ins. `given`: sockets that somebody holds
+    open for us (systemd): who comes while no daemon runs waits there.
     """
 
     def __init__(
-        self, settings: Settings, progress: Progress | None = None, *, shelf: Shelf | None = None
+        self,
+        settings: Settings,
+        progress: Progress | None = None,
+        *,
+        shelf: Shelf | None = None,
+        given: Given | None = None,
     ) -> None:
         settings, shelf = equipped(settings, shelf)
         self.settings = settings
@@ -87,10 +96,12 @@ class Daemon:
             event_log=config.store.event_log,
             bus=self.bus,
         )
+        self.observers = Observers(settings, self.bus, self._looks())
         self._parts: dict[str, Parts] = {}
         self._mouths = Mouths(self.engines.tts, cache_dir())
-        self._server: AudioSocketServer | None = None
-        self._agi: FastAgiServer | None = None
+        self._entrance = Entrance(
+            config.listen, self.registry, self._accept, self.registry.hung_up, ticker=self.ticker, given=given
+        )
         access = access_of(config)
         self.stasis: Stasis | None = None
         if access is not None:
@@ -105,13 +116,17 @@ class Daemon:
     @property
     def port(self) -> int:
         """The port that is listened on (a free one where 0 was configured)."""
-        assert self._server is not None
-        return self._server.port
+        return self._entrance.port
 
     @property
     def agi_port(self) -> int | None:
         """The port of FastAGI; None where it is off."""
-        return self._agi.port if self._agi is not None else None
+        return self._entrance.agi_port
+
+    @property
+    def doors(self) -> list[str]:
+        """Where callers come in, for people."""
+        return self._entrance.told
 
     async def start(self, *, ready_timeout_s: float = 60.0) -> None:
         """Up to the point where calls are answered. Raises ConfigError, PluginError, OSError."""
@@ -121,6 +136,7 @@ class Daemon:
             raise ConfigError(f"store.dir = {self.settings.config.store.dir}: {error.strerror or error}") from error
         except StoreError as error:
             raise ConfigError(str(error)) from error
+        await self.observers.start()
         self._webhook = webhook_for(self.settings.config.handoff)
         await self._sweep()
         self._progress("starting engines")
@@ -141,6 +157,15 @@ class Daemon:
         self._keep(self._purge_now_and_then())
         self._keep(self._warm_prompts())
         self._keep(self._render_missing())
+
+    def _looks(self) -> Looks:
+        """Where metrics look when they are asked for."""
+        registry = self.registry
+        return Looks(
+            calls=registry.__len__, limit=self.settings.config.listen.max_calls, draining=lambda: registry.draining,
+            refused=lambda: registry.refusals, lateness=lambda: self.ticker.lateness, engines=self.engines.standing,
+            store=self.store.stats,
+        )  # fmt: skip
 
     def _make_parts(self, agent: AgentSpec) -> Parts:
         return Parts(
@@ -180,47 +205,10 @@ class Daemon:
         return dataclasses.replace(parts, agent=agent, mouth=mouth)
 
     async def _listen(self) -> None:
-        listen = self.settings.config.listen
-        host, port = split_address(listen.audiosocket)
-        self._server = AudioSocketServer(
-            host,
-            port,
-            self._accept,
-            allow=listen.allow,
-            handshake_s=listen.handshake_s,
-            max_calls=listen.max_calls + 8,
-            ticker=self.ticker,
-        )
-        try:
-            await self._server.start()
-        except OSError as error:
-            raise ConfigError(f"listen.audiosocket = {listen.audiosocket}: {unbound(error, port)}") from error
-        await self._listen_agi()
+        await self._entrance.open()
         if self.stasis is not None:
             self.stasis.start()
-        log.info("listening audiosocket=%s:%d agents=%s", host, self.port, ",".join(self._parts))
-
-    async def _listen_agi(self) -> None:
-        listen = self.settings.config.listen
-        if (address := listen.fastagi_address) is None:
-            return
-        answers = scripts(self.registry, self._addresses, self.registry.hung_up)
-        server = FastAgiServer(*address, answers, allow=listen.allow)
-        try:
-            await server.start()
-        except OSError as error:
-            where = f"listen.fastagi = {address[0]}:{address[1]}"
-            if listen.fastagi is not None:
-                raise ConfigError(f"{where}: {unbound(error, address[1])}") from error
-            log.warning("%s: %s; off: the dialplan gets no agent from this daemon (another address?)", where, error)
-            return
-        self._agi = server
-        log.info("listening fastagi=%s:%d", address[0], server.port)
-
-    def _addresses(self) -> Addresses:
-        listen = self.settings.config.listen
-        host, agi_host = split_address(listen.audiosocket)[0], (listen.fastagi_address or ("", 0))[0]
-        return Addresses((host, self.port), (agi_host, self.agi_port or 0), advertise=listen.advertise)
+        log.info("agents=%s", ",".join(self._parts))
 
     async def _sweep(self) -> None:
         """Callers that a dead daemon has left in Asterisk must not wait for our engines."""
@@ -233,7 +221,7 @@ class Daemon:
             log.warning("%s", error)
 
     def _ari_media(self) -> str:
-        return self._addresses().media(self._host_for_ari)
+        return self._entrance.addresses().media(self._host_for_ari)
 
     def _accept(self, leg: MediaLeg) -> LegListener | None:
         return self.registry.accept(leg) if self.stasis is None else self.stasis.accept(leg, self.registry.accept)
@@ -280,8 +268,14 @@ class Daemon:
                 if members(self.engines.tts)[0].ready and parts.mouth.missing:
                     await parts.mouth.render()
 
+    def lacking(self) -> list[str]:
+        """The kinds of engines without which no call can be held, and of which none is ready."""
+        return [kind for kind in NEEDED if kind in (made := self.engines.all()) and not made[kind].ready]
+
     def stop(self) -> None:
-        """Ask `serve` to end."""
+        """Ask `serve` to end; asked twice, calls are not waited for."""
+        if self._stopping.is_set():
+            self.registry.hurry()
         self._stopping.set()
 
     async def serve(self, *, drain_s: float = 0.0) -> None:
@@ -296,13 +290,13 @@ class Daemon:
             await self.close(drain_s=drain_s)
 
     async def close(self, *, drain_s: float = 0.0) -> None:
+        await self._entrance.shut()
+        had_calls = len(self.registry) > 0
         await self.registry.drain(limit_s=drain_s)
-        if self._agi is not None:  # after the calls: their PBX asks for their outcome
-            await self._agi.stop()
+        await self._entrance.close(asked=had_calls)  # after the calls: their PBX asks for their outcome
         if self.stasis is not None:
             await self.stasis.stop()
-        if self._server is not None:
-            await self._server.stop()
+        await self._entrance.hang_up()
         self.ticker.stop()
         for task in self._background:
             task.cancel()
@@ -310,6 +304,7 @@ class Daemon:
         if self._webhook is not None:
             await self._webhook.close()
         await self.engines.stop()
+        await self.observers.stop()
         await asyncio.to_thread(self.store.close)
 
 

@@ -64,12 +64,20 @@ class Admission:
         self._spent: dict[UUID, float] = {}
         """Ids that were used or ran out, until when they are remembered; in the order of that time."""
         self.draining = False
+        """No new places are given, and bare legs are not taken. Who has a place may still come."""
+        self.closed = False
+        """Nobody comes any more."""
         self.refusals: Counter[str] = Counter()
         """How many calls were not taken, by reason: draining, busy, unknown_agent, ticket, bare."""
 
     @property
     def pending(self) -> int:
         """Places given away whose audio has not come yet."""
+        return len(self._pending)
+
+    def expected(self, now: float) -> int:
+        """Places given away whose audio may still come."""
+        self._forget(now)
         return len(self._pending)
 
     @property
@@ -98,11 +106,13 @@ class Admission:
     def redeem(self, call_id: UUID, now: float) -> Ticket | Bare | Turned:
         """The leg with this id has come. A ticket is good once."""
         self._forget(now)
-        if self.draining:
+        if self.closed:
             return self._turned("draining", "shutting down")
         if (ticket := self._pending.pop(call_id, None)) is not None:
             self._running[call_id] = ticket
             return ticket
+        if self.draining:
+            return self._turned("draining", "shutting down")
         if call_id in self._running:
             return self._turned("ticket", "a call of this id is already here")
         if call_id in self._spent:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -62,11 +61,20 @@ class Registry:
         self._tickets: dict[str, int] = {}
         self._writes: set[asyncio.Task[None]] = set()
         self._hangups: dict[UUID, asyncio.Future[bool]] = {}
-        self._idle = asyncio.Event()
+        self._hurried = False
         self.on_record: Callable[[Mapping[str, object]], None] = lambda record: None
 
     def __len__(self) -> int:
         return len(self._calls)
+
+    @property
+    def draining(self) -> bool:
+        return self._admission.draining
+
+    @property
+    def refusals(self) -> Mapping[str, int]:
+        """Calls that were not taken since the start, by reason (`Admission.refusals`)."""
+        return self._admission.refusals
 
     def accept(self, leg: MediaLeg) -> LegListener | None:
         """Answer a leg with a new call; None where it must be refused (its PBX goes on with the fallback)."""
@@ -108,8 +116,6 @@ class Registry:
             self._ticker.remove(ticket)
         self._calls.pop(call.id, None)
         self._begun.pop(call.id, None)
-        if not self._calls:
-            self._idle.set()
         record = call.record()
         self._admission.ended(
             call.leg.call_id, call.ending, str(record["ended_by"]), time.monotonic(), summary=call.summary
@@ -182,22 +188,34 @@ class Registry:
 
     # ---- the end of the day
 
+    def hurry(self) -> None:
+        """Whoever drains us shall wait no longer."""
+        self._hurried = True
+
     async def _empty_within(self, limit_s: float) -> bool:
-        self._idle.clear()
-        if self._calls:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), limit_s)
-        return not self._calls
+        """Until no call runs and nobody is expected. Whether it came to that."""
+        until = time.monotonic() + limit_s
+        while self._calls or self._admission.expected(time.monotonic()):
+            if self._hurried or time.monotonic() >= until:
+                return False
+            await asyncio.sleep(ASK_EVERY_S)
+        return True
 
     async def drain(self, *, limit_s: float) -> None:
-        """No new calls; wait for the running ones, then end them into their fallback."""
+        """No new calls; wait for the running ones and who was given a place, then end them into their fallback."""
         self._admission.draining = True
         if not await self._empty_within(limit_s):
+            self._admission.closed = True
             for call in list(self._calls.values()):
                 call.end("fallback", "shutdown")
-            await self._empty_within(1.0)
+            await self._ended_within(1.0)
         if self._writes:
             await asyncio.wait(self._writes)
+
+    async def _ended_within(self, limit_s: float) -> None:
+        until = time.monotonic() + limit_s
+        while self._calls and time.monotonic() < until:  # noqa: ASYNC110 - with a limit, and it ends in a moment
+            await asyncio.sleep(ASK_EVERY_S)
 
 
 async def _by_caller(told: asyncio.Future[bool]) -> bool:

@@ -7,11 +7,12 @@ import ipaddress
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
 from voicebridge.audio.clock import Ticker
 from voicebridge.audio.pcm import frame_bytes
+from voicebridge.pbx.asterisk.doors import BACKLOG, address_of, beside, bound
 from voicebridge.pbx.leg import LegListener
 from voicebridge.protocol import audiosocket as wire
 
@@ -58,6 +59,11 @@ class AudioSocketLeg(asyncio.Protocol):
     def call_id(self) -> UUID:
         assert self._call_id is not None
         return self._call_id
+
+    @property
+    def nameless(self) -> bool:
+        """Whether its call id has not come yet."""
+        return self._call_id is None
 
     @property
     def rate(self) -> int:
@@ -227,7 +233,10 @@ def _address_text(host: str, port: int) -> str:
 
 
 class AudioSocketServer:
-    """Takes AudioSocket connections. `accept` is asked for a listener when a connection's UUID has come."""
+    """Takes AudioSocket connections. `accept` is asked for a listener when a connection's UUID has come.
+
+    `given`: sockets that listen already; `own_ports`: where the own door beside them may be (see doors.py).
+    """
 
     def __init__(
         self,
@@ -240,40 +249,66 @@ class AudioSocketServer:
         handshake_s: float = 5.0,
         idle_s: float = 60.0,
         max_calls: int = 1000,
+        given: Sequence[socket.socket] = (),
+        own_ports: range | None = None,
     ) -> None:
         self.accept = accept
+        self._given, self._own_ports = given, own_ports
         self._host, self._wanted_port = host, port
         self._ticker = ticker
         self._allow = tuple(allow)
         self._handshake_s, self._idle_s = handshake_s, idle_s
         self._max = max_calls
         self._legs: set[AudioSocketLeg] = set()
-        self._server: asyncio.Server | None = None
+        self._shared: list[asyncio.Server] = []
+        self._own: list[asyncio.Server] = []
+        self._address = ("", 0)
         self._stopping = False
         self._ticket: int | None = None
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of our own door, once it is open."""
+        return self._address
+
+    @property
     def port(self) -> int:
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._address[1]
 
     def __len__(self) -> int:
         return len(self._legs)
 
     async def start(self) -> None:
         """Raises OSError where the address cannot be had."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: AudioSocketLeg(self), self._host, self._wanted_port, backlog=1024
-        )
+        own = beside(self._given, self._own_ports) if self._given else bound(self._host, self._wanted_port)
+        self._address = address_of(own)
+        self._own = [await self._open(each) for each in own]
+        self._shared = [await self._open(each) for each in self._given]
         self._ticket = self._ticker.add(self._watch)
+
+    async def _open(self, door: socket.socket) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(lambda: AudioSocketLeg(self), sock=door, backlog=BACKLOG)
+
+    def shut(self) -> bool:
+        """Who comes to the given sockets from now on waits there for the next daemon. Whether there were any."""
+        shared, self._shared = self._shared, []
+        for server in shared:
+            server.close()
+        return bool(shared)
+
+    @property
+    def unknown(self) -> int:
+        """Connections that have not said yet which call they are."""
+        return sum(leg.nameless for leg in self._legs)
 
     async def stop(self) -> None:
         self._stopping = True
         if self._ticket is not None:
             self._ticker.remove(self._ticket)
-        if self._server is not None:
-            self._server.close()
+        self.shut()
+        for server in self._own:
+            server.close()
         for leg in list(self._legs):
             leg.hang_up()
         for _ in range(round(STOP_S / 0.02)):

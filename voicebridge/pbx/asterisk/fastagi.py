@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
 from voicebridge.pbx.asterisk.audiosocket import Network, admitted
+from voicebridge.pbx.asterisk.doors import address_of, beside, bound
 from voicebridge.pbx.asterisk.variables import end_variables, read_request, ticket_variables
 from voicebridge.pbx.attach import FrontDesk, Refused
 from voicebridge.protocol import agi
@@ -86,7 +88,10 @@ Script = Callable[[Session], Awaitable[None]]
 
 
 class FastAgiServer:
-    """Takes FastAGI connections from allowed addresses and runs one script on each."""
+    """Takes FastAGI connections from allowed addresses and runs one script on each.
+
+    `given`: sockets that listen already; `own_ports`: where the own door beside them may be (see doors.py).
+    """
 
     def __init__(
         self,
@@ -98,33 +103,54 @@ class FastAgiServer:
         hello_s: float = HELLO_S,
         script_s: float = SCRIPT_S,
         max_connections: int = MAX_CONNECTIONS,
+        given: Sequence[socket.socket] = (),
+        own_ports: range | None = None,
     ) -> None:
+        self._given, self._own_ports = given, own_ports
         self._host, self._wanted_port = host, port
         self._scripts = dict(scripts)
         self._allow = tuple(allow)
         self._hello_s, self._script_s = hello_s, script_s
         self._max = max_connections
-        self._server: asyncio.Server | None = None
+        self._shared: list[asyncio.Server] = []
+        self._own: list[asyncio.Server] = []
+        self._address = ("", 0)
         self._running: set[asyncio.Task[None]] = set()
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of our own door, once it is open."""
+        return self._address
+
+    @property
     def port(self) -> int:
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._address[1]
 
     def __len__(self) -> int:
         return len(self._running)
 
     async def start(self) -> None:
         """Raises OSError where the address cannot be had."""
-        self._server = await asyncio.start_server(
-            self._connected, self._host, self._wanted_port, limit=agi.MAX_LINE, backlog=256
-        )
+        own = beside(self._given, self._own_ports) if self._given else bound(self._host, self._wanted_port)
+        self._address = address_of(own)
+        self._own = [await self._open(each) for each in own]
+        self._shared = [await self._open(each) for each in self._given]
+
+    async def _open(self, door: socket.socket) -> asyncio.Server:
+        return await asyncio.start_server(self._connected, sock=door, limit=agi.MAX_LINE, backlog=256)
+
+    def shut(self) -> bool:
+        """Who comes to the given sockets from now on waits there for the next daemon. Whether there were any."""
+        shared, self._shared = self._shared, []
+        for server in shared:
+            server.close()
+        return bool(shared)
 
     async def stop(self) -> None:
         """Scripts that run may come to their end within a second."""
-        if self._server is not None:
-            self._server.close()
+        self.shut()
+        for server in self._own:
+            server.close()
         running = list(self._running)
         if running:
             _, late = await asyncio.wait(running, timeout=CLOSE_S)
