@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 from voicebridge.trace.blame import slow
 from voicebridge.trace.findings import Bucket, Failover, Load, Reason, Refusal, SlowTurn, Spread, ToolUse
 from voicebridge.trace.questions import Asked, Repeats
+from voicebridge.trace.reading import turns_of, with_spans
 from voicebridge.trace.reasons import reason_text
 from voicebridge.trace.record import Record, Turn
 from voicebridge.trace.render import percentile
-from voicebridge.trace.spans import ACTORS, by_actor, spans
+from voicebridge.trace.spans import ACTORS, by_actor
 
 UNKNOWN_RULES = frozenset({"unknown", "not_covered"})
 """Names by which a rule tells that it admits not to know, where the agent's file is not at hand."""
@@ -238,20 +239,6 @@ class Tally:
             running += step
             most = max(most, running)
         return most
-
-
-def turns_of(record: Record) -> list[Turn]:
-    """None where the record has no list of them."""
-    turns = record.get("turns")
-    return [turn for turn in turns if isinstance(turn, dict)] if isinstance(turns, list) else []
-
-
-def with_spans(turn: Turn) -> Turn:
-    """A turn of version 1 has marks only; its spans follow from them."""
-    if "spans" in turn or turn.get("last_voice") is None:
-        return turn
-    marks = {name: at for name, at in turn.get("marks", {}).items() if at is not None}
-    return {**turn, "spans": [span.as_dict(0.0) for span in spans(turn["last_voice"], marks)]}
 
 
 def spread(seconds: Sequence[float]) -> Spread:
