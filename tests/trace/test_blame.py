@@ -63,6 +63,14 @@ def test_a_long_wait_for_the_end_is_called_that():
     assert "did not sound complete" in found["text"]
 
 
+def test_a_filler_is_not_to_blame_but_who_made_it_necessary():
+    spans = [
+        {"name": "speech_ready", "actor": "tts", "from": 0.1, "to": 1.2},
+        {"name": "covered", "actor": "cover", "from": 1.2, "to": 2.8},
+    ]
+    assert slow({"gap_s": 2.8, "spans": spans, "tools": [], "moves": []})["actor"] == "tts"
+
+
 def test_a_tool_that_was_tried_again_and_failed_says_so():
     spans = [{"name": "tool_done", "actor": "tool", "from": 0.1, "to": 3.0}]
     tool = {"tool": "book", "ms": 2900, "ok": False, "cause": "timeout", "attempts": 3}

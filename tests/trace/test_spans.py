@@ -16,7 +16,7 @@ def shares(**marks: float) -> dict[str, float]:
 
 def test_every_mark_but_the_one_beside_the_rest_has_an_actor():
     assert set(STAGES) - set(_ACTOR_OF) == {"judged"}
-    assert set(_ACTOR_OF.values()) == set(ACTORS)
+    assert set(_ACTOR_OF.values()) | {"cover"} == set(ACTORS)
 
 
 def test_the_endpoint_is_not_blamed_for_what_was_not_ready():
@@ -53,14 +53,29 @@ def test_a_tool_that_the_model_chose_was_the_models_time_until_it_began():
     assert made["endpoint"] == pytest.approx(0.1)
 
 
+def test_an_answer_that_waited_for_a_filler_says_so():
+    marks = {"detected": 0.08, "transcript": 0.2, "speech_ready": 1.6, "sent": 2.3, "audible": 2.32}
+    made = spans(0.0, marks, [(1.1, 2.28)])
+    assert [(span.name, span.actor) for span in made[-3:]] == [
+        ("covered", "cover"), ("sent", "playout"), ("audible", "playout"),
+    ]  # fmt: skip
+    assert (made[-3].begin, made[-3].end) == (1.6, 2.28)
+    assert sum(span.end - span.begin for span in made) == pytest.approx(2.32)
+    assert all(span.actor != "cover" for span in spans(0.0, marks, [(1.1, 1.5)])), "it was over before"
+
+
 def test_without_voice_or_answer_there_are_none():
     assert spans(None, {"audible": 1.0}) == []
     assert spans(0.0, {"detected": 1.0}) == []
 
 
-@given(st.dictionaries(st.sampled_from(sorted(STAGES)), st.floats(0.0, 9.0)), st.floats(0.0, 9.0))
-def test_whatever_the_marks_the_spans_add_up(marks, audible):
-    made = spans(0.0, {**marks, "audible": audible})
+@given(
+    st.dictionaries(st.sampled_from(sorted(STAGES)), st.floats(0.0, 9.0)),
+    st.floats(0.0, 9.0),
+    st.lists(st.tuples(st.floats(0.0, 9.0), st.floats(0.0, 9.0)), max_size=3),
+)
+def test_whatever_the_marks_the_spans_add_up(marks, audible, fillers):
+    made = spans(0.0, {**marks, "audible": audible}, fillers)
     assert made[0].begin == 0.0
     assert made[-1].name == "audible"
     assert made[-1].end == audible

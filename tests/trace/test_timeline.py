@@ -12,6 +12,7 @@ from tests.conversation.test_acting import DOER, done_after
 from tests.trace.stage import AGENT, RULED, VOICE_AFTER_S, Engine, Watched
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
+from voicebridge.trace.spans import COVERED
 from voicebridge.trace.timeline import STAGES, Timeline, TurnTrace
 
 
@@ -23,7 +24,7 @@ def assert_adds_up(turn: TurnTrace) -> None:
     assert all(span.begin <= span.end for span in spans)
     assert spans[-1].name == "audible" and spans[-1].end == turn.marks["audible"]
     assert sum(span.end - span.begin for span in spans) == pytest.approx(turn.gap)
-    assert {span.name for span in spans} <= set(STAGES)
+    assert {span.name for span in spans} <= {*STAGES, COVERED}
 
 
 def test_a_turn_of_the_model_has_every_stage_in_order():

@@ -44,6 +44,7 @@ _SLOW_CURES = {
     "endpoint": '`[engines] turn = "smart_turn"`, or questions that are answered in one phrase',
     "match": "fewer examples, or fewer calls at once: the matcher shares the machine",
     "vad": "fewer calls at once: the media clock was late",
+    "cover": "see who was late: a filler came before the answer was ready",
     "playout": "fewer calls at once: the media clock was late",
 }
 _REFUSED_CURES = {

@@ -26,7 +26,7 @@ Value = str | bool | int | float
 Kind = Literal["server", "client", "internal"]
 WAITS = {
     "vad": "voice activity", "stt": "transcribe", "match": "match rules", "llm": "chat", "tts": "synthesize",
-    "tool": "wait for a tool", "endpoint": "endpoint", "playout": "playout",
+    "tool": "wait for a tool", "endpoint": "endpoint", "cover": "filler", "playout": "playout",
 }  # fmt: skip
 """Names of stages by actor."""
 OPERATIONS = {"llm": "chat", "stt": "transcribe", "tts": "synthesize"}

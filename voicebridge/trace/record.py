@@ -18,7 +18,7 @@
     gap_s           the response gap: from last_voice to the first audible sample of the answer's own words; null
     marks           {name: s}: when each stage was reached (timeline.STAGES)
     spans           [{"name", "actor", "from", "to"}]: contiguous from last_voice to the audible sample; they add up
-                    to gap_s. `actor`: caller, vad, stt, match, llm, tts, tool, endpoint, playout (spans.ACTORS)
+                    to gap_s. `actor`: caller, vad, stt, match, llm, tts, tool, endpoint, cover, playout (spans.ACTORS)
     slow            {"actor", "span", "ms", "over_ms", "text"}: why the gap is above its budget; null where it is not
     said            [{"kind", "text", "heard", "complete", "at", "until"}]: kind: greeting,
                     answer, filler, prompt, trouble ...

@@ -7,7 +7,7 @@ a mark of something that ran beside the rest counts for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,8 @@ STAGES = {
     "audible": "first audible sample sent",
 }
 """The marks of a turn, in the order in which they usually come; each is optional but the last."""
+COVERED = "covered"
+"""The one span that no mark ends: ready, but a filler had begun."""
 ACTORS = {
     "vad": "noticing the end of voice",
     "stt": "recognising speech",
@@ -35,6 +37,7 @@ ACTORS = {
     "tts": "making speech",
     "tool": "tools",
     "endpoint": "waiting to be sure that he has finished",
+    "cover": "a filler spoken to its end",
     "playout": "sending",
 }
 """Who is waited for, in the order of a turn."""
@@ -62,8 +65,13 @@ class Span:
         return {"name": self.name, "actor": self.actor, "from": begin, "to": end}
 
 
-def spans(last_voice: float | None, marks: Mapping[str, float]) -> list[Span]:
-    """From the last voiced sample to the audible one, in order of time; none without both. They sum to the gap."""
+def spans(
+    last_voice: float | None, marks: Mapping[str, float], fillers: Sequence[tuple[float, float]] = ()
+) -> list[Span]:
+    """From the last voiced sample to the audible one, in order of time; none without both. They sum to the gap.
+
+    `fillers`: cover speech, from when to when. An answer that is ready waits until one has been spoken to its end.
+    """
     audible = marks.get("audible")
     if last_voice is None or audible is None:
         return []
@@ -78,7 +86,11 @@ def spans(last_voice: float | None, marks: Mapping[str, float]) -> list[Span]:
         if name == "endpoint" and names[place + 1] not in _WAITS_FOR_ENDPOINT:
             continue
         end = max(at, begin)
-        made.append(Span(name, _actor(name, names[:place]), begin, end))
+        actor = _actor(name, names[:place])
+        if actor == "playout" and (covered := max((b for a, b in fillers if a <= begin < b <= end), default=None)):
+            made.append(Span(COVERED, "cover", begin, covered))
+            begin = covered
+        made.append(Span(name, actor, begin, end))
         begin = end
     return made
 

@@ -124,7 +124,9 @@ class TurnTrace:
 
     def spans(self) -> list[Span]:
         """Contiguous from the last voiced sample to the first audible one; they sum to the gap."""
-        return spans(self.last_voice, self.marks)
+        fillers = [said for said in self.said if said.kind == "filler"]
+        heard = [(said.at, said.until) for said in fillers if said.at is not None and said.until is not None]
+        return spans(self.last_voice, self.marks, heard)
 
     def as_dict(self, zero: float) -> dict[str, Any]:
         """For the record: times as seconds since the call began."""
