@@ -15,9 +15,11 @@ from voicebridge.cli.doctor import doctor
 from voicebridge.cli.engines import engines
 from voicebridge.cli.models import models
 from voicebridge.cli.plugins import plugins
+from voicebridge.cli.purge import purge
 from voicebridge.cli.replay import replay
 from voicebridge.cli.run import run
 from voicebridge.cli.scenarios import test
+from voicebridge.cli.store import store
 from voicebridge.cli.web import web
 from voicebridge.watch.parent import LOG_FORMAT
 
@@ -49,5 +51,6 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "voicebridge", "_VOICEBRIDGE_COMPLETE").source())
 
 
-for command in (run, call, calls, demo, dialplan, doctor, engines, models, plugins, replay, test, web):
+for command in (run, call, calls, demo, dialplan, doctor, engines, models, plugins, replay, store, test, web):
     main.add_command(command)
+calls.add_command(purge)

@@ -5,8 +5,8 @@ call.
 """
 
 from voicebridge.trace.store.callstore import DAY_S, CallStore
-from voicebridge.trace.store.database import NewerStoreError, StoreError
-from voicebridge.trace.store.reader import Calls, NoStoreError, NoSuchCallError, open_calls
+from voicebridge.trace.store.database import NewerStoreError, NoStoreError, StoreError
+from voicebridge.trace.store.reader import Calls, NoSuchCallError, open_calls
 from voicebridge.trace.store.writer import Stats
 
 __all__ = [

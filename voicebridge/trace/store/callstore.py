@@ -12,7 +12,7 @@ from voicebridge.trace.store import database
 from voicebridge.trace.store.callers import caller_key
 from voicebridge.trace.store.erase import Erased, Wanted, erase
 from voicebridge.trace.store.legacy import Legacy
-from voicebridge.trace.store.reader import Calls, NoStoreError, NoSuchCallError
+from voicebridge.trace.store.reader import Calls, NoSuchCallError
 from voicebridge.trace.store.spill import DamagedError, Spill
 from voicebridge.trace.store.writer import Stats, Writer
 
@@ -63,7 +63,7 @@ class CallStore:
             self._calls = Calls(self.folder, self.url)
         try:
             return self._calls.record(call_id)
-        except (NoSuchCallError, NoStoreError) as error:
+        except (NoSuchCallError, database.NoStoreError) as error:
             try:
                 return Legacy(self.folder).read(legacy).record
             except FileNotFoundError:

@@ -34,6 +34,10 @@ class NewerStoreError(StoreError):
     """The database was migrated by a later voicebridge."""
 
 
+class NoStoreError(StoreError):
+    """There is no store yet."""
+
+
 def address(folder: Path, url: str) -> URL:
     """Of the database: `url`, or SQLite in the folder where that is "". Raises StoreError."""
     if not url:
@@ -71,6 +75,14 @@ def reading(url: URL, *, statement_s: float = 30.0) -> Engine:
 
 
 # ---- SQLite
+
+
+def make_file(url: URL) -> None:
+    """For the owner only, whatever the umask: what SQLite makes beside it gets the same mode. Raises OSError."""
+    path = Path(str(url.database))
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    path.chmod(0o600)
 
 
 def _sqlite_writing(url: URL) -> Engine:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from voicebridge.trace.record import Record
+from voicebridge.trace.store.database import StoreError
 
 PROBLEM_GAP_S = 1.5
 """A response gap above this is a problem of its own."""
@@ -31,6 +32,15 @@ class Rows:
 def dumped(record: Record) -> str:
     """The document as it is kept: ASCII, so that every database takes it. Raises TypeError, ValueError."""
     return json.dumps(record, separators=(",", ":"))
+
+
+def loaded(call_id: str, document: str) -> Record:
+    """The record of a document. Raises StoreError where it is damaged."""
+    try:
+        record: Record = json.loads(document)
+    except ValueError as error:
+        raise StoreError(f"the record of call {call_id} is damaged: {error}") from error
+    return record
 
 
 def rows(call_id: str, record: Record, *, now: float, caller_key: str = "") -> Rows:

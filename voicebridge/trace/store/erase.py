@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, insert, select, text
+from sqlalchemy import Engine, delete, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from voicebridge.trace.record import Record
 from voicebridge.trace.store import database
 from voicebridge.trace.store.callers import caller_key, known_key
-from voicebridge.trace.store.database import StoreError
 from voicebridge.trace.store.legacy import Legacy
 from voicebridge.trace.store.link import opened
 from voicebridge.trace.store.schema import PARTS, calls, erasures
@@ -66,7 +65,9 @@ def erase(folder: Path, url: str, wanted: Wanted, *, dry_run: bool = False) -> E
     if [wanted.before is not None, bool(wanted.caller), bool(wanted.call_id)].count(True) != 1:
         raise ValueError("erase by age, by caller or by call: one of them")
     spill = Spill(folder)
-    with opened(folder, url) as (engine, _), spill.lock():
+    if not folder.exists():
+        return Erased()
+    with opened(folder, url, make=True) as (engine, _), spill.lock():
         ids = _found(engine, folder, wanted)
         waiting = _waiting(spill, folder, wanted)
         ids_of_all = {*ids, *(path_id for _, path_id in waiting)}
@@ -176,29 +177,3 @@ def _wipe(engine: Engine, *, explicit: bool) -> None:
                     connection.execute(text(f"VACUUM {table.name}"))
     except DBAPIError as error:
         log.warning("store: deleted, but not yet overwritten: %s", database.cause(error))
-
-
-@dataclass(frozen=True, slots=True)
-class Erasure:
-    """One that has been: when (unix seconds), by what, how many."""
-
-    at: float
-    why: str
-    calls: int
-    files: int
-
-
-def past(folder: Path, url: str) -> list[Erasure]:
-    """All of them, newest first. Raises StoreError."""
-    with opened(folder, url) as (engine, _), engine.connect() as connection:
-        found = connection.execute(select(erasures).order_by(erasures.c.at.desc(), erasures.c.id.desc()))
-        return [Erasure(row.at, row.why, row.calls, row.files) for row in found]
-
-
-def count(folder: Path, url: str) -> int:
-    """Calls in the database. Raises StoreError."""
-    with opened(folder, url) as (engine, _), engine.connect() as connection:
-        return int(connection.execute(select(func.count()).select_from(calls)).scalar_one())
-
-
-__all__ = ["Erased", "Erasure", "StoreError", "Wanted", "count", "erase", "past"]

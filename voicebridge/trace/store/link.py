@@ -12,7 +12,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from voicebridge.trace.record import Record
 from voicebridge.trace.store import database
-from voicebridge.trace.store.database import StoreError
+from voicebridge.trace.store.database import NoStoreError, StoreError
 from voicebridge.trace.store.migrate import migrate
 from voicebridge.trace.store.upsert import upsert
 
@@ -46,19 +46,12 @@ class Link:
         self.close()
         try:
             if database.is_sqlite(self._url):
-                self._make_file()
+                database.make_file(self._url)
             migrate(self._engine)
             self._connection = self._engine.connect()
             self._inode = self._inode_now()
         except (DBAPIError, OSError) as error:
             raise UnavailableError(f"{self.where}: {database.cause(error)}") from error
-
-    def _make_file(self) -> None:
-        """For the owner only, whatever the umask: what SQLite makes beside it gets the same mode."""
-        path = Path(str(self._url.database))
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        path.chmod(0o600)
 
     def _inode_now(self) -> int:
         """Somebody may put another file, or none, in the place of the one that is open."""
@@ -101,11 +94,20 @@ class Link:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, url: str, *, statement_s: float = 60.0) -> Iterator[tuple[Engine, str]]:
-    """A database of the current version, for work that is not a record; and how it is called. Raises StoreError."""
+def opened(
+    folder: Path, url: str, *, make: bool = False, statement_s: float = 60.0
+) -> Iterator[tuple[Engine, str]]:
+    """A database of the current version, for work that is not a record; and how it is called.
+
+    `make`: SQLite's file too, where there is none. Raises StoreError (NoStoreError), OSError.
+    """
     address = database.address(folder, url)
     engine = database.writing(address, statement_s=statement_s)
     where = database.shown(address)
+    if database.is_sqlite(address) and not Path(where).exists():
+        if not make:
+            raise NoStoreError(f"no calls are kept in {where} yet")
+        database.make_file(address)
     try:
         migrate(engine)
         yield engine, where

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,8 @@ from voicebridge.trace.record import Record
 from voicebridge.trace.rows import CallRow, Page, Query
 from voicebridge.trace.store import database
 from voicebridge.trace.store.callers import known_key
-from voicebridge.trace.store.database import StoreError
+from voicebridge.trace.store.database import NoStoreError, StoreError
+from voicebridge.trace.store.document import loaded
 from voicebridge.trace.store.schema import calls, recordings, turns
 
 READ_S = 30.0
@@ -35,10 +35,6 @@ class NoSuchCallError(FileNotFoundError):
 
     def __init__(self, call_id: str) -> None:
         super().__init__(f"no call {call_id} is kept: it is unknown, or past its retention")
-
-
-class NoStoreError(StoreError):
-    """There is no store yet."""
 
 
 class Calls:
@@ -93,7 +89,7 @@ class Calls:
             found = connection.execute(select(calls.c.document).where(calls.c.call_id == call_id)).scalar()
         if found is None:
             raise NoSuchCallError(call_id)
-        return _loaded(call_id, found)
+        return loaded(call_id, found)
 
     def matching(self, prefix: str, limit: int = 20) -> list[str]:
         """Ids of the newest calls that begin so."""
@@ -113,7 +109,7 @@ class Calls:
         while found:
             for row in found:
                 with contextlib.suppress(StoreError):
-                    yield _loaded(row.call_id, row.document)
+                    yield loaded(row.call_id, row.document)
             last = found[-1]
             later = or_(
                 calls.c.began_at > last.began_at, and_(calls.c.began_at == last.began_at, calls.c.id > last.id)
@@ -167,11 +163,3 @@ def _says(word: str) -> Any:
     return exists().where(
         turns.c.call_id == calls.c.call_id, turns.c.words.contains(word.casefold(), autoescape=True)
     )
-
-
-def _loaded(call_id: str, document: str) -> Record:
-    try:
-        record: Record = json.loads(document)
-    except ValueError as error:
-        raise StoreError(f"the record of call {call_id} is damaged: {error}") from error
-    return record

@@ -23,9 +23,12 @@ log = logging.getLogger(__name__)
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
-def upsert(connection: Connection, folder: Path, call_id: str, record: Record, document: str) -> None:
-    """In the connection's transaction. `folder`: the store's. Raises sqlalchemy.exc.DBAPIError."""
-    made = rows(call_id, record, now=time.time(), caller_key=_key(folder, record))
+def upsert(
+    connection: Connection, folder: Path, call_id: str, record: Record, document: str, *, key: str = ""
+) -> None:
+    """In the connection's transaction. `folder`: the store's; `key`: the caller's, where it is known. Raises
+    sqlalchemy.exc.DBAPIError."""
+    made = rows(call_id, record, now=time.time(), caller_key=key or _key(folder, record))
     given = {**made.call, "document": document}
     statement = _INSERT[connection.dialect.name](calls).values(given)
     new_values = {name: statement.excluded[name] for name in given}
