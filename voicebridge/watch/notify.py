@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import MutableMapping
 
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+
+
+def reloading() -> tuple[str, ...]:
+    """Read again from now on. The time is for Type=notify-reload: it tells answers to two requests apart."""
+    return "RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}", "STATUS=reading the agents again"
 
 
 class Notify:

@@ -6,6 +6,11 @@ A frozen daemon is noticed by nobody else: Asterisk keeps its calls for ever, in
 every dialplan goes on to its fallback. While no daemon is ready, calls that hang in our ARI application are swept to
 their fallback by a process of its own (`cli/sweep.py`), so that an ARI that hangs holds up nothing.
 
+Sockets that systemd opened (`voicebridge.socket`) are passed to each daemon: callers wait in their queues while one
+starts. On SIGUSR2 a new daemon is started beside the old one, of the version that `current` points to by then; once it
+is ready, the old one is asked to end, which lets its calls finish. Where callers have waited too long, the parent
+itself sends them to their fallback.
+
 Small on purpose: no asyncio, no configuration, nothing that could freeze or fail for the daemon's reasons.
 """
 
@@ -16,131 +21,30 @@ import logging
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from voicebridge.watch import heart
-from voicebridge.watch.notify import Notify
+from voicebridge.watch.life import POLL_S, TRACEBACK, Life, Limits
+from voicebridge.watch.notify import Notify, reloading
+from voicebridge.watch.sockets import Sockets
 from voicebridge.watch.sweeper import NoSweeper, ProcessSweeper, Sweeper
+
+__all__ = ["LOG_FORMAT", "TRACEBACK", "Life", "Limits", "Watcher", "main"]
 
 log = logging.getLogger("voicebridge.watch")
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
-LAUNCHER = Path(__file__).parents[1] / "engines" / "launch.py"
 UNUSABLE = 2
 """The daemon's exit code where its configuration cannot be used."""
 ENDS = (signal.SIGTERM, signal.SIGINT)
 PASSED = (*ENDS, signal.SIGHUP)
-TRACEBACK = signal.SIGUSR1
-"""Has a frozen daemon write where it hangs, if it still can."""
-POLL_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds. `spawn`: to the first heartbeat; the others: between two of them in a phase."""
-
-    spawn: float = 60.0
-    starting: float = 30.0
-    serving: float = 3.0
-    ending: float = 20.0
-    traceback: float = 0.2
-    first_pause: float = 0.1
-    longest_pause: float = 10.0
-    healthy: float = 60.0
-    """Who served so long starts with the shortest pause again."""
-
-    def of(self, phase: bytes) -> float:
-        known = {heart.STARTING: self.starting, heart.SERVING: self.serving, heart.ENDING: self.ending}
-        return known.get(phase, self.spawn)
-
-
-class Life:
-    """One daemon process from its start to its end, fed by the watcher's loop."""
-
-    def __init__(self, argv: Sequence[str], limits: Limits) -> None:
-        self._limits = limits
-        self._pipe, theirs = os.pipe()
-        os.set_blocking(self._pipe, False)
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), "0", *argv],
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, heart.VARIABLE: str(theirs)},
-                pass_fds=(theirs,),
-                start_new_session=True,  # a Ctrl-C reaches it through us, once
-            )
-        except OSError:
-            os.close(self._pipe)
-            raise
-        finally:
-            os.close(theirs)
-        self.phase = b""
-        self.ready_after: float | None = None
-        self.killed_for = ""
-        self._began = self._looked = time.monotonic()
-        self._missed = 0.0
-        self._killed = False
-
-    def fileno(self) -> int:
-        return self._pipe
-
-    @property
-    def lived(self) -> float:
-        return time.monotonic() - self._began
-
-    @property
-    def served(self) -> float:
-        return 0.0 if self.ready_after is None else self.lived - self.ready_after
-
-    def listen(self) -> bool:
-        """Take what the heart wrote. True where the daemon has just become ready."""
-        try:
-            beats = os.read(self._pipe, 65536)
-        except BlockingIOError:
-            beats = b""
-        was_ready = self.ready_after is not None
-        if beats and not self.killed_for:  # who comes back now comes too late
-            self._missed = 0.0
-            if not was_ready and heart.READY in beats:
-                self.ready_after = self.lived
-            self.phase = beats.replace(heart.READY, heart.SERVING)[-1:]
-        return not was_ready and self.ready_after is not None
-
-    def look(self) -> None:
-        """Count the time without a heartbeat, and do what is due.
-
-        Time in which we did not run ourselves (a suspended machine, Ctrl-Z) counts for two rounds at most.
-        """
-        now = time.monotonic()
-        self._missed += min(now - self._looked, 2 * POLL_S)
-        self._looked = now
-        if self.killed_for:
-            if not self._killed and self._missed > self._limit + self._limits.traceback:
-                self._killed = True
-                self.signal(signal.SIGKILL)
-        elif self._missed > self._limit:
-            self.killed_for = f"frozen: no heartbeat for {self._missed:.1f} s"
-            log.error("the daemon is %s; killing it", self.killed_for)
-            self.signal(TRACEBACK)
-
-    @property
-    def _limit(self) -> float:
-        return self._limits.of(self.phase)
-
-    def signal(self, number: int) -> None:
-        self.process.send_signal(number)  # nothing where it has ended
-
-    def end(self) -> str:
-        """Why it ended, once it has."""
-        os.close(self._pipe)
-        code = self.process.returncode
-        return self.killed_for or (f"killed by {signal_name(-code)}" if code < 0 else f"exit code {code}")
+HANDOVER = signal.SIGUSR2
+"""A new daemon, perhaps of another version, takes the calls from now on; the old one finishes its own."""
+EXTEND_EVERY_S = 10.0
+EXTEND_S = 40.0
 
 
 class Watcher:
@@ -153,18 +57,28 @@ class Watcher:
         sweeper: Sweeper | None = None,
         notify: Notify | None = None,
         limits: Limits | None = None,
+        sockets: Sockets | None = None,
     ) -> None:
         self._argv = argv
         self._sweeper = sweeper or NoSweeper()
         self._notify = notify or Notify()
         self._limits = limits or Limits()
+        self._sockets = sockets or Sockets()
         self._signals: deque[int] = deque()
         self._wake, self._wakes = os.pipe()
         self._life: Life | None = None
+        self._next: Life | None = None
+        """One that is to take over, until it is ready."""
+        self._leaving: list[Life] = []
+        """Those whose place was taken, until their calls are over."""
         self._asked_to_end = 0
+        self._handover = False
+        self._reloads = 0
         self._ever_ready = False
         self._pause = self._limits.first_pause
-        self._fed_at = 0.0
+        self._fed_at = self._extended_at = 0.0
+        self._unserved_since = time.monotonic()
+        self._status = ""
         self._on_terminal = os.isatty(2)
 
     def run(self) -> int:
@@ -175,10 +89,12 @@ class Watcher:
                 self._sweeper.start()
                 code = self._live()
                 if code is not None:
+                    self._see_off()
                     return code
                 self._sweeper.start()  # before the pause, which can be longer than callers may wait
                 self._rest()
                 if self._asked_to_end:
+                    self._see_off()
                     return 0
         finally:
             self._notify.tell("STOPPING=1")
@@ -189,7 +105,7 @@ class Watcher:
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._wakes, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)  # only to wake up
-        for number in PASSED:
+        for number in (*PASSED, HANDOVER):
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup's wish goes before ours
                 signal.signal(number, lambda number, frame: self._signals.append(number))
 
@@ -197,20 +113,29 @@ class Watcher:
 
     def _live(self) -> int | None:
         """One daemon from start to end. The exit code where that is the end of all, None where another must follow."""
-        try:
-            self._life = life = Life(self._argv, self._limits)
-        except OSError as error:  # no memory, no processes: it may be better in a moment
-            log.error("the daemon cannot be started: %s; trying again in %.1f s", error.strerror, self._pause)  # noqa: TRY400
+        life = self._life = self._next or self._started()
+        self._next = None
+        if life is None:
             return None
         while life.process.poll() is None:
             self._wait(life)
             if life.listen():
                 self._serves(life)
             life.look()
+            self._heed(life)
+            life = self._relieved(life)
         life.listen()  # what it wrote last: did it become ready at all?
         self._ever_ready |= life.ready_after is not None
         self._life = None
+        self._unserved_since = time.monotonic()
         return self._judged(life, life.end())
+
+    def _started(self) -> Life | None:
+        try:
+            return Life(self._argv, self._limits, self._sockets)
+        except OSError as error:  # no memory, no processes: it may be better in a moment
+            log.error("the daemon cannot be started: %s; trying again in %.1f s", error.strerror, self._pause)  # noqa: TRY400
+            return None
 
     def _serves(self, life: Life) -> None:
         self._ever_ready = True
@@ -218,20 +143,34 @@ class Watcher:
         log.info("the daemon is ready after %.1f s, pid %d", life.ready_after, life.process.pid)
         self._notify.tell("READY=1", "STATUS=taking calls")
 
+    def _heed(self, life: Life) -> None:
+        """What it says of itself, and whether it has read its agents again."""
+        if self._reloads and life.ready_after is not None and life.answered >= self._reloads:
+            self._reloads = 0
+            self._notify.tell("READY=1")
+        if life.says != self._status and not self._asked_to_end:
+            self._status = life.says
+            self._notify.tell(f"STATUS={life.says}")
+
     def _judged(self, life: Life, why: str) -> int | None:
         code = int(life.process.returncode)
         if self._asked_to_end:
             if code >= 0:
                 return code
             return 0 if -code == self._asked_to_end else 128 - code  # 0: it had not yet learnt to obey the signal
-        if code == 0 and not life.killed_for and life.phase != heart.SERVING:
+        if code == 0 and not life.killed_for and life.phase not in (heart.SERVING, heart.LAME) and not self._handover:
             return 0  # one that said it was ending; a plug-in's sys.exit(0) in the middle of calls is a crash
         if code == UNUSABLE and not self._ever_ready:
             self._sweeper.finish()
+            self._sockets.turn_away()
             return code
-        if life.served >= self._limits.healthy:
+        if life.served >= self._limits.healthy or self._handover:
             self._pause = self._limits.first_pause
-        log.error("the daemon ended after %.1f s: %s; starting it again in %.1f s", life.lived, why, self._pause)
+        if self._handover:
+            self._handover = False
+            log.info("the old daemon has ended: %s; the new one starts", why)
+        else:
+            log.error("the daemon ended after %.1f s: %s; starting it again in %.1f s", life.lived, why, self._pause)
         self._notify.tell(f"STATUS=starting again: {why}")
         return None
 
@@ -241,6 +180,58 @@ class Watcher:
         self._pause = min(2 * self._pause, self._limits.longest_pause)
         while not self._asked_to_end and (left := until - time.monotonic()) > 0:
             self._wait(None, left)
+
+    # ---- one takes over from another
+
+    def _hand_over(self) -> None:
+        """Start another daemon beside the one that serves; without sockets that both may use, one after the other."""
+        if self._life is None or self._life.ready_after is None or self._next is not None or self._asked_to_end:
+            log.warning("no handover: %s", "one is under way" if self._next else "no daemon serves")
+        elif self._sockets.fds and not self._sweeper.on_ari:
+            log.info("handover: a new daemon starts; pid %d serves until it is ready", self._life.process.pid)
+            self._next = self._started()
+        else:
+            log.info("handover: the daemon ends its calls, then a new one starts")
+            self._handover = True
+            self._life.signal(signal.SIGTERM)
+
+    def _relieved(self, life: Life) -> Life:
+        """The one that serves from now on."""
+        new = self._next
+        if new is None:
+            return life
+        ended = new.process.poll() is not None
+        ready = new.listen() and not ended
+        new.look()
+        if ended:
+            self._next = None
+            log.error("handover failed: the new daemon ended: %s; the old one goes on", new.end())
+            self._notify.tell("STATUS=handover failed, the old daemon goes on: see the log")
+            return life
+        if not ready or self._asked_to_end:
+            return life
+        self._next, self._life = None, new
+        self._leaving.append(life)
+        life.signal(signal.SIGTERM)
+        log.info("handover: pid %d takes the calls; pid %d ends its own", new.process.pid, life.process.pid)
+        self._serves(new)
+        return new
+
+    def _tend(self, old: Life) -> None:
+        old.listen()
+        old.look()
+        if old.process.poll() is not None:
+            self._leaving.remove(old)
+            log.info("the daemon that was relieved has ended: %s", old.end())
+
+    def _see_off(self) -> None:
+        """Wait for whoever still has calls; each of them has its own limit for that."""
+        if self._next is not None:
+            self._next.signal(signal.SIGKILL)  # it has no calls
+            self._leaving.append(self._next)
+            self._next = None
+        while self._leaving:
+            self._wait(self._leaving[0])
 
     # ---- the loop's round
 
@@ -258,31 +249,56 @@ class Watcher:
         while self._signals:
             self._pass_on(self._signals.popleft())
         self._sweeper.look()
+        for old in list(self._leaving):
+            self._tend(old)
         if os.getpid() == 1:
-            reap_strangers({life.process.pid if life else 0, self._sweeper.pid})
-        self._feed()
+            reap_strangers({each.process.pid for each in self._lives()} | {0, self._sweeper.pid})
+        self._keep_promises(time.monotonic())
+
+    def _lives(self) -> list[Life]:
+        return [*filter(None, (self._life, self._next)), *self._leaving]
 
     def _pass_on(self, number: int) -> None:
+        if number == HANDOVER:
+            self._hand_over()
+            return
         if number == signal.SIGHUP and self._on_terminal:
             number = signal.SIGTERM  # the terminal was closed
         if number in ENDS:
+            if not self._asked_to_end:
+                self._unserved_since = time.monotonic()
             self._asked_to_end = number
             self._notify.tell("STOPPING=1", "STATUS=calls may finish")
-        if self._life is not None:
-            self._life.signal(number)
+        elif self._life is not None:
+            self._notify.tell(*reloading())
+            self._reloads = self._life.answered + 1
+        for life in self._lives() if number in ENDS else filter(None, [self._life]):
+            life.signal(number)
 
-    def _feed(self) -> None:
-        now = time.monotonic()
+    def _keep_promises(self, now: float) -> None:
+        """To systemd, that all is well; to callers, that nobody waits for ever."""
+        life = self._life
+        serves = life is not None and life.ready_after is not None and not self._asked_to_end
+        if serves:
+            self._unserved_since = now
+        elif now - self._unserved_since > self._limits.queue and (turned := self._sockets.turn_away()):
+            log.warning("%d callers have waited too long for a daemon: their dialplan goes on to its fallback", turned)
+        starts_or_ends = not serves and now - self._unserved_since < self._limits.unserved
+        if life is not None and (self._asked_to_end or not serves) and life.phase:
+            self._extend(now)
+        if (life is not None and life.well) or starts_or_ends:
+            self._feed(now)
+
+    def _feed(self, now: float) -> None:
         if self._notify.watchdog_s and now - self._fed_at >= self._notify.watchdog_s / 3:
             self._fed_at = now
             self._notify.tell("WATCHDOG=1")
 
-
-def signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    def _extend(self, now: float) -> None:
+        """Who loads models or lets calls finish, and lives, is given time: more than systemd's limit if need be."""
+        if self._notify.address and now - self._extended_at >= EXTEND_EVERY_S:
+            self._extended_at = now
+            self._notify.tell(f"EXTEND_TIMEOUT_USEC={EXTEND_S * 1e6:.0f}")
 
 
 def reap_strangers(own: Container[int]) -> None:
@@ -305,7 +321,7 @@ def main(arguments: Sequence[str]) -> int:
             sweeper = ProcessSweeper([*python, "voicebridge.cli.sweep"], told=pipe.read())
         arguments = arguments[2:]
     daemon = [*python, "voicebridge", *arguments, "--no-parent"]
-    return Watcher(daemon, sweeper=sweeper, notify=Notify.taken()).run()
+    return Watcher(daemon, sweeper=sweeper, notify=Notify.taken(), sockets=Sockets.taken()).run()
 
 
 if __name__ == "__main__":

@@ -24,8 +24,13 @@ FINISH_S = 5.0
 
 
 class Sweeper(Protocol):
-    """Used by the watcher in its loop: nothing here may block, `finish` apart."""
+    """Used by the watcher in its loop: nothing here may block, `finish` apart.
 
+    `on_ari`: whether there is an ARI. Its application belongs to one daemon at a time.
+    """
+
+    @property
+    def on_ari(self) -> bool: ...
     @property
     def pid(self) -> int:
         """Of its process; 0 without one."""
@@ -47,6 +52,7 @@ class NoSweeper:
     """Where there is no ARI there are no orphans."""
 
     pid = 0
+    on_ari = False
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
@@ -56,6 +62,8 @@ class NoSweeper:
 
 class ProcessSweeper:
     """Runs `argv` while it is wanted, `told` on its standard input; it dies with us, even at SIGKILL."""
+
+    on_ari = True
 
     def __init__(self, argv: Sequence[str], told: bytes = b"") -> None:
         self._argv, self._told = argv, told
