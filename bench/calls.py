@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from voicebridge.load.report import Spread, spread
 from voicebridge.phone import Heard, Line, Spoken, read_wav
 from voicebridge.trace.render import percentile
 
@@ -16,7 +16,7 @@ MODEL_QUESTIONS = BENCH / "exam" / "model_questions.toml"
 RATE = 8_000
 
 Turn = dict[str, Any]
-Spread = dict[str, float | int]
+__all__ = ["BENCH", "MODEL_QUESTIONS", "RATE", "Round", "Spread", "Turn", "entries", "lines", "spread"]
 
 
 def entries(file: Path) -> list[dict[str, Any]]:
@@ -27,14 +27,6 @@ def entries(file: Path) -> list[dict[str, Any]]:
 
 def lines(file: Path) -> list[Line]:
     return [Line(entry["id"], read_wav(entry["path"], RATE)) for entry in entries(file)]
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """n, p50, p95, p99, max."""
-    if not values:
-        return {"n": 0}
-    shares = {f"p{share}": round(percentile(values, share), 3) for share in (50, 95, 99)}
-    return {"n": len(values), **shares, "max": round(max(values), 3)}
 
 
 @dataclass(frozen=True)

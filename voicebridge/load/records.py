@@ -38,7 +38,7 @@ def _distance(call: Call, record: Record, started_at: float) -> float:
     begun = started_at + call.begun_s
     ended = started_at + (call.ended_s or 0.0)
     over: float = record["began_at"] + record["seconds"]
-    return max(abs(record["began_at"] - begun), abs(over - ended))
+    return max(abs(float(record["began_at"]) - begun), abs(over - ended))
 
 
 def _with(call: Call, record: Record, started_at: float) -> Call:

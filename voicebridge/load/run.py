@@ -103,6 +103,7 @@ class Load:
         self._ticker = Ticker()
         self._started = 0.0
         self._stopping = asyncio.Event()
+        self._begun = asyncio.Event()
         self._heard = False
         self._sipp: Sipp | None = None
 
@@ -195,6 +196,7 @@ class Load:
         match step.kind:
             case "offered":
                 caller.offered_at = time.monotonic()
+                self._begun.set()
             case "answered":
                 caller.answered(step.host, step.port)
                 if self._stopping.is_set():
@@ -208,6 +210,7 @@ class Load:
 
     async def _listen(self, address: tuple[str, int]) -> None:
         """A PBX that says nothing at all is not worth the whole run. Raises LoadError, having ended SIPp."""
+        await self._begun.wait()
         await asyncio.sleep(SILENT_PBX_S)
         assert self._sipp is not None
         if not self._heard:
