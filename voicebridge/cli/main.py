@@ -13,6 +13,8 @@ from voicebridge.cli.calls import calls
 from voicebridge.cli.dialplan import dialplan
 from voicebridge.cli.doctor import doctor
 from voicebridge.cli.engines import engines
+from voicebridge.cli.export import export
+from voicebridge.cli.load import load
 from voicebridge.cli.models import models
 from voicebridge.cli.plugins import plugins
 from voicebridge.cli.purge import purge
@@ -51,6 +53,7 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "voicebridge", "_VOICEBRIDGE_COMPLETE").source())
 
 
-for command in (run, call, calls, demo, dialplan, doctor, engines, models, plugins, replay, store, test, web):
+for command in (run, call, calls, demo, dialplan, doctor, engines, load, models, plugins, replay, store, test, web):
     main.add_command(command)
-calls.add_command(purge)
+for command in (export, purge):
+    calls.add_command(command)
