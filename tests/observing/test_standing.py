@@ -17,11 +17,12 @@ def samples(looks: Looks) -> dict[tuple[str, str], float]:
     """(name, the values of its labels, by their names, joined) -> value, as Prometheus' own parser reads it."""
     metrics = Metrics()
     metrics.registry.register(Standing(looks))
-    return {
-        (sample.name.removeprefix("voicebridge_"), " ".join(value for _, value in sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(metrics.text().decode())
-        for sample in family.samples
-    }
+    told = {}
+    for family in text_string_to_metric_families(metrics.text().decode()):
+        for sample in family.samples:
+            labels = " ".join(value for _, value in sorted(sample.labels.items()))
+            told[sample.name.removeprefix("voicebridge_"), labels] = sample.value
+    return told
 
 
 def test_calls_and_refusals_every_reason_from_the_start():

@@ -23,7 +23,7 @@ NICE = 10
 MAX_WAITING = 8 * 2**20
 """Bytes of records that the process has not taken yet; more are dropped."""
 PAUSE_S = (0.2, 1.0, 5.0, 30.0)
-FLUSH_S = 5.0
+FLUSH_S = 3.0
 """What has not been sent so long after the end is lost."""
 LIBRARIES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 PASSED = ("OTEL_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "REQUESTS_")
