@@ -15,6 +15,7 @@ from voicebridge.cli.doctor import doctor
 from voicebridge.cli.engines import engines
 from voicebridge.cli.export import export
 from voicebridge.cli.load import load
+from voicebridge.cli.measure import measure_command
 from voicebridge.cli.models import models
 from voicebridge.cli.plugins import plugins
 from voicebridge.cli.purge import purge
@@ -53,7 +54,9 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "voicebridge", "_VOICEBRIDGE_COMPLETE").source())
 
 
-for command in (run, call, calls, demo, dialplan, doctor, engines, load, models, plugins, replay, store, test, web):
+for command in (
+    run, call, calls, demo, dialplan, doctor, engines, load, measure_command, models, plugins, replay, store, test, web,
+):  # fmt: skip
     main.add_command(command)
 for command in (export, purge):
     calls.add_command(command)
