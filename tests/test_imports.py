@@ -22,8 +22,8 @@ FLOORS = (
     {"pbx", "engines", "tools", "handoff", "slots", "trace"},
     {"config", "plugins", "modelstore"},
     {"agentfile"},
-    {"targets", "logins", "tomlfile", "choice", "operating"},
-    {"conversation", "audio", "protocol", "hours", "installation"},
+    {"targets", "logins", "tomlfile", "choice", "operating", "logs"},
+    {"conversation", "audio", "protocol", "hours", "installation", "journal"},
 )
 # What would give a pure room a clock, a socket or a thread.
 IMPURE = {

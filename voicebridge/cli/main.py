@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from importlib import metadata
 
 import click
 
+from voicebridge import logs
 from voicebridge.cli.call import call, demo
 from voicebridge.cli.calls import calls
 from voicebridge.cli.dialplan import dialplan
@@ -24,7 +24,6 @@ from voicebridge.cli.run import run
 from voicebridge.cli.scenarios import test
 from voicebridge.cli.store import store
 from voicebridge.cli.web import web
-from voicebridge.watch.parent import LOG_FORMAT
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,9 +37,7 @@ from voicebridge.watch.parent import LOG_FORMAT
 )
 def main(log_level: str) -> None:
     """A voice agent for your PBX, on your own machines."""
-    logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
-    for chatty in ("httpx", "httpcore", "wyoming", "asyncio", "panoramisk"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logs.setup("auto", log_level)
 
 
 @main.command()

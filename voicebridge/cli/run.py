@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 import uvloop
 
+from voicebridge import logs
 from voicebridge.config import ConfigError, Listen, Settings, is_loopback, load, split_address
 from voicebridge.plugins import PluginError
 from voicebridge.watch import parent as watch
@@ -71,6 +72,7 @@ def run(
     """Serve calls until SIGTERM or Ctrl-C."""
     settings = overridden(settings_or_exit(path), agent, listen, record, event_log, store, fastagi, deadlines)
     try:
+        logs.setup(settings.config.log.format)
         if watched:
             become_parent(sys.argv[1:], settings)
         uvloop.run(_serve(settings, drain))
@@ -97,6 +99,7 @@ def become_parent(arguments: list[str], settings: Settings) -> NoReturn:
         os.close(writing)
         os.set_inheritable(reading, True)
         command += ["--sweep", str(reading)]
+    os.environ[logs.VARIABLE] = settings.config.log.format
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [*command, *arguments])  # noqa: S606 - no shell wanted

@@ -11,9 +11,9 @@ import logging
 import sys
 from typing import NoReturn
 
+from voicebridge.logs import setup_small
 from voicebridge.pbx.asterisk.ari import Ari, AriAccess, AriError
 from voicebridge.pbx.asterisk.sweep import sweep_orphans
-from voicebridge.watch.parent import LOG_FORMAT
 
 log = logging.getLogger("voicebridge.sweep")
 
@@ -45,6 +45,6 @@ async def _sweep(access: AriAccess) -> str:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    setup_small()
     logging.getLogger("httpx").setLevel(logging.WARNING)
     asyncio.run(sweep_for_ever(AriAccess(**json.load(sys.stdin))))

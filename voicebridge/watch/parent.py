@@ -26,6 +26,7 @@ import time
 from collections import deque
 from collections.abc import Container, Sequence
 
+from voicebridge.logs import TEXT, setup_small
 from voicebridge.watch import heart
 from voicebridge.watch.life import POLL_S, TRACEBACK, Life, Limits
 from voicebridge.watch.notify import Notify, reloading
@@ -36,7 +37,7 @@ __all__ = ["LOG_FORMAT", "TRACEBACK", "Life", "Limits", "Watcher", "main"]
 
 log = logging.getLogger("voicebridge.watch")
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+LOG_FORMAT = TEXT
 UNUSABLE = 2
 """The daemon's exit code where its configuration cannot be used."""
 ENDS = (signal.SIGTERM, signal.SIGINT)
@@ -313,7 +314,7 @@ def main(arguments: Sequence[str]) -> int:
 
     From FD comes what the sweeping process is to be told.
     """
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    setup_small()
     python = [sys.executable, *(["-P"] if sys.flags.safe_path else []), "-m"]
     sweeper: Sweeper = NoSweeper()
     if arguments[:1] == ["--sweep"]:
