@@ -124,7 +124,7 @@ def test_at_sigterm_calls_may_finish_and_no_new_ones_are_taken(tmp_path):
 
 @models
 def test_at_sigterm_without_a_drain_calls_go_to_their_fallback_at_once(tmp_path):
-    with running_daemon(config(tmp_path)) as (port, store):
+    with running_daemon(config(tmp_path), ["--drain", "0"]) as (port, store):
         heard, _, took = uvloop.run(call_that_ends_meanwhile(port, after_s=1.0))
         assert heard.ended_by == "agent"
         assert took < 3.0

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from voicebridge import slots
 from voicebridge.audio.clock import Ticker
+from voicebridge.backstage import Backstage
 from voicebridge.call.admission import Admission, spec_for
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.registry import Registry
 from voicebridge.call.speech import Mouth, Mouths
+from voicebridge.call.staff import Change, Staff
 from voicebridge.call.work import Parts, local_now
 from voicebridge.config import ConfigError, Settings, cache_dir
+from voicebridge.control.place import socket_path
+from voicebridge.control.server import ControlServer
 from voicebridge.conversation.agent import AgentSpec
-from voicebridge.conversation.owntools import for_model
-from voicebridge.engines.base import EngineError, Message
+from voicebridge.engines.base import EngineError
 from voicebridge.engines.failover import members
 from voicebridge.handoff.desk import Desk
 from voicebridge.handoff.directory import Directory
@@ -97,7 +99,7 @@ class Daemon:
             bus=self.bus,
         )
         self.observers = Observers(settings, self.bus, self._looks())
-        self._parts: dict[str, Parts] = {}
+        self.staff = Staff(self._make_parts)
         self._mouths = Mouths(self.engines.tts, cache_dir())
         self._entrance = Entrance(
             config.listen, self.registry, self._accept, self.registry.hung_up, ticker=self.ticker, given=given
@@ -109,6 +111,12 @@ class Daemon:
                 access, self.registry, self._ari_media, self.ticker, self._brief, self.registry.hung_up
             )
         self._host_for_ari = ""
+        self.backstage = Backstage(
+            settings, shelf, registry=self.registry, staff=self.staff, engines=self.engines, ticker=self.ticker,
+            store=self.store, metrics=self.observers.metrics.pieces, renewed=self._renewed,
+        )  # fmt: skip
+        path = socket_path(config)
+        self.control = ControlServer(path, self.backstage, self.bus) if path is not None else None
         self._stopping = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
         self._progress = progress or (lambda text: None)
@@ -137,26 +145,24 @@ class Daemon:
         except StoreError as error:
             raise ConfigError(str(error)) from error
         await self.observers.start()
+        if self.control is not None:
+            await self.control.start()
         self._webhook = webhook_for(self.settings.config.handoff)
         await self._sweep()
         self._progress("starting engines")
         await self.engines.start()
-        for agent in self.settings.agents.values():
-            self._parts[agent.name] = self._make_parts(agent)
-        await asyncio.to_thread(self._load_prompts)
+        await self.staff.hire(self.settings.agents.values())
         if not await self.engines.wait_ready(timeout_s=ready_timeout_s):
             late = ", ".join(name for name, ready in self.engines.states().items() if not ready)
             log.error("not ready after %.0f s: %s; calls are answered as far as the others can", ready_timeout_s, late)
-        await self._prepare_forms()
         self._progress("rendering prompts, embedding examples")
-        for parts in self._parts.values():
-            await parts.mouth.render()
-            await parts.matcher.prepare()
+        await self.staff.prepare()
         self.ticker.start()
         await self._listen()
         self._keep(self._purge_now_and_then())
-        self._keep(self._warm_prompts())
+        self._keep(self.staff.warm())
         self._keep(self._render_missing())
+        self.backstage.ready = True
 
     def _looks(self) -> Looks:
         """Where metrics look when they are asked for."""
@@ -182,33 +188,19 @@ class Daemon:
             deadlines=self.settings.config.engines.deadlines,
         )
 
-    async def _prepare_forms(self) -> None:
-        """What the first answer to a form would wait for; and what of the forms cannot be understood."""
-        agents = [agent for agent in self.settings.agents.values() if agent.forms]
-        for language in {agent.language for agent in agents}:
-            await asyncio.to_thread(slots.warm, language)
-        for agent in agents:
-            for form in agent.forms:
-                for problem in slots.missing(form, agent.language):
-                    log.warning("agent=%s %s", agent.name, problem)
-
-    def _load_prompts(self) -> None:
-        for parts in self._parts.values():
-            parts.mouth.load()
-
     def _choose(self, leg: MediaLeg, ticket: Ticket | None) -> Parts | None:
         if ticket is None:
-            return self._parts[self.settings.config.default_agent]
-        parts = self._parts[ticket.agent]
+            return self.staff[self.settings.config.default_agent]
+        parts = self.staff[ticket.agent]
         agent = spec_for(parts.agent, ticket.request)
         mouth = self._mouths.speaking(agent.language, parts.agent, parts.mouth)
-        return dataclasses.replace(parts, agent=agent, mouth=mouth)
+        return replace(parts, agent=agent, mouth=mouth)
 
     async def _listen(self) -> None:
         await self._entrance.open()
         if self.stasis is not None:
             self.stasis.start()
-        log.info("agents=%s", ",".join(self._parts))
+        log.info("agents=%s", ",".join(self.staff))
 
     async def _sweep(self) -> None:
         """Callers that a dead daemon has left in Asterisk must not wait for our engines."""
@@ -228,7 +220,7 @@ class Daemon:
 
     async def _brief(self, agent: str, briefing: str, rate: int) -> bytes:
         """What a human who is called hears: of the caller, and which keys to press."""
-        parts, now = self._parts[agent], time.monotonic()
+        parts, now = self.staff[agent], time.monotonic()
         spoken = []
         for text in filter(None, (briefing, parts.agent.lines.offer)):
             try:
@@ -251,31 +243,41 @@ class Daemon:
                 log.info("store: %d calls and %d files past their retention deleted", gone.calls, gone.files)
             await asyncio.sleep(PURGE_EVERY_S)
 
-    async def _warm_prompts(self) -> None:
-        """Have every agent's prompt computed before its first caller has asked anything."""
-        for parts in self._parts.values():
-            prompt = parts.agent.system_prompt()
-            if parts.llm is not None and prompt:
-                session = parts.llm.session(agent=parts.agent.name, tools=for_model(parts.agent))
-                await session.warm([Message("system", prompt)])
-                await session.close()
-
     async def _render_missing(self) -> None:
         """Lines that could not be rendered at the start, or only by a spare's voice."""
         while True:
             await asyncio.sleep(RENDER_AGAIN_S)
-            for parts in self._parts.values():
-                if members(self.engines.tts)[0].ready and parts.mouth.missing:
-                    await parts.mouth.render()
+            if members(self.engines.tts)[0].ready:
+                await self.staff.render_missing()
+
+    async def reload(self) -> dict[str, Any]:
+        """Read the agents anew; running calls keep theirs. What has changed, by name, as `POST /v1/reload` tells it.
+
+        Raises ConfigError, and then nothing has changed.
+        """
+        return await self.backstage.reload()
+
+    def _renewed(self, settings: Settings, change: Change) -> None:
+        self.settings = settings
+        self._mouths = Mouths(self.engines.tts, cache_dir())  # for other languages: their lines may be others now
+        self.observers.renew(settings)
+        if change.changed:
+            self._keep(self.staff.warm(change.changed))
 
     def lacking(self) -> list[str]:
         """The kinds of engines without which no call can be held, and of which none is ready."""
         return [kind for kind in NEEDED if kind in (made := self.engines.all()) and not made[kind].ready]
 
+    def says(self) -> str:
+        """In a few words, for `systemctl status`."""
+        calls = f"{len(self.registry)} call{'' if len(self.registry) == 1 else 's'}"
+        return f"no new calls; {calls} may finish" if self._stopping.is_set() else f"taking calls; {calls} now"
+
     def stop(self) -> None:
         """Ask `serve` to end; asked twice, calls are not waited for."""
         if self._stopping.is_set():
             self.registry.hurry()
+        self.backstage.stopping = True
         self._stopping.set()
 
     async def serve(self, *, drain_s: float = 0.0) -> None:
@@ -290,6 +292,7 @@ class Daemon:
             await self.close(drain_s=drain_s)
 
     async def close(self, *, drain_s: float = 0.0) -> None:
+        self.backstage.stopping = True
         await self._entrance.shut()
         had_calls = len(self.registry) > 0
         await self.registry.drain(limit_s=drain_s)
@@ -297,6 +300,8 @@ class Daemon:
         if self.stasis is not None:
             await self.stasis.stop()
         await self._entrance.hang_up()
+        if self.control is not None:
+            await self.control.stop()
         self.ticker.stop()
         for task in self._background:
             task.cancel()

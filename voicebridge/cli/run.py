@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import faulthandler
 import json
+import logging
 import os
 import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 import uvloop
@@ -19,6 +22,12 @@ from voicebridge.config import ConfigError, Listen, Settings, is_loopback, load,
 from voicebridge.plugins import PluginError
 from voicebridge.watch import parent as watch
 from voicebridge.watch.heart import Heart
+from voicebridge.watch.sockets import Sockets, StrangeSocket
+
+if TYPE_CHECKING:
+    from voicebridge.daemon import Daemon  # slow to import: not before the parent has been left
+
+log = logging.getLogger(__name__)
 
 config_option = click.option(
     "--config",
@@ -43,7 +52,11 @@ def settings_or_exit(path: Path | None) -> Settings:
 @click.option("--listen", metavar="HOST:PORT", help="Where AudioSocket connections are taken.")
 @click.option("--fastagi", metavar="HOST:PORT", help='Where Asterisk asks before and after calls; "" switches it off.')
 @click.option("--store", type=click.Path(path_type=Path, file_okay=False), help="Folder where calls are kept.")
-@click.option("--drain", type=click.FloatRange(min=0), default=0.0, help="Seconds that calls may go on at shutdown.")
+@click.option(
+    "--drain",
+    type=click.FloatRange(min=0),
+    help="Seconds that calls may go on at shutdown, instead of service.drain_s. A second SIGTERM ends them at once.",
+)
 @click.option("--record/--no-record", default=None, help="Keep a stereo WAV a call (caller left, agent right).")
 @click.option("--event-log/--no-event-log", default=None, help="Keep each call's events, for `voicebridge replay`.")
 @click.option(
@@ -63,22 +76,25 @@ def run(
     listen: str | None,
     fastagi: str | None,
     store: Path | None,
-    drain: float,
+    drain: float | None,
     record: bool | None,
     event_log: bool | None,
     deadlines: bool | None,
     watched: bool,
 ) -> None:
     """Serve calls until SIGTERM or Ctrl-C."""
-    settings = overridden(settings_or_exit(path), agent, listen, record, event_log, store, fastagi, deadlines)
     try:
+        settings = overridden(settings_or_exit(path), agent, listen, record, event_log, store, fastagi, deadlines)
         logs.setup(settings.config.log.format)
         if watched:
             become_parent(sys.argv[1:], settings)
-        uvloop.run(_serve(settings, drain))
-    except (ConfigError, PluginError) as error:
+        uvloop.run(_serve(settings, settings.config.service.drain_s if drain is None else drain))
+    except (ConfigError, PluginError, StrangeSocket) as error:
         click.echo(f"voicebridge: {error}", err=True)
         sys.exit(2)
+    finally:  # nobody may wait at systemd's sockets for a daemon that does not come; else they are taken by now
+        with contextlib.suppress(StrangeSocket):
+            Sockets.taken().turn_away()
 
 
 def become_parent(arguments: list[str], settings: Settings) -> NoReturn:
@@ -151,25 +167,48 @@ def listening(before: Listen, option: str, key: str, address: str, given: bool) 
 async def _serve(settings: Settings, drain: float) -> None:
     from voicebridge.daemon import Daemon
 
-    daemon = Daemon(settings, progress=lambda text: click.echo(f"voicebridge: {text} ...", err=True))
-    heart = Heart.inherited(daemon.ticker)
+    sockets = Sockets.taken().opened()
+    daemon = Daemon(
+        settings, progress=lambda text: click.echo(f"voicebridge: {text} ...", err=True), given=sockets
+    )
+    heart = Heart.inherited(
+        daemon.ticker, lacking=daemon.lacking, workers_s=settings.config.service.workers_s, says=daemon.says
+    )
     heart.start()
     if heart.watched:
         faulthandler.register(watch.TRACEBACK)  # asked for before a frozen daemon is killed
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # agents are read at the start only; the default is to die of it
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again; the default is to die
     try:
         await daemon.start()
     except BaseException:
         await daemon.close()
         raise
-    host = settings.config.listen.audiosocket.rpartition(":")[0]
-    agi = settings.config.listen.fastagi_address
-    fastagi = f"FastAGI on {agi[0]}:{daemon.agi_port}, " if agi and daemon.agi_port else ""
     click.echo(
-        f"voicebridge: ready. AudioSocket on {host}:{daemon.port}, {fastagi}agent {settings.config.default_agent!r} "
-        f"({settings.source})",
+        f"voicebridge: ready. {', '.join(daemon.doors)}, agent {settings.config.default_agent!r} ({settings.source})",
         err=True,
     )
     heart.ready()
+    obey_hangup(daemon, heart)
     await daemon.serve(drain_s=drain)
     heart.ending()
+
+
+def obey_hangup(daemon: Daemon, heart: Heart) -> None:
+    """At SIGHUP read the agents again. What is wrong with them is logged, and the old ones go on."""
+    running: set[asyncio.Task[None]] = set()
+
+    async def again() -> None:
+        heart.reloading()
+        try:
+            await daemon.reload()
+        except (ConfigError, PluginError) as error:
+            log.error("not reloaded, the daemon goes on as it was: %s", error)  # noqa: TRY400 - the cause says it all
+        finally:
+            heart.ready()
+
+    def asked() -> None:
+        task = asyncio.ensure_future(again())
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked)
