@@ -1,8 +1,11 @@
-"""Calls that never were, of a bicycle shop: records as a daemon writes them, and recordings that fit, for the dashboard's tests
-and pictures. Varied and repeatable: a seed, a number, and the moment at which the newest ended."""
+"""Calls that never were, of a bicycle shop: records as a daemon writes them, and recordings that fit.
+
+For the dashboard's tests and pictures. Varied and repeatable: a seed, a number, and the moment at which the newest
+ended."""
 
 from __future__ import annotations
 
+import math
 import random
 import uuid
 import wave
@@ -17,25 +20,43 @@ from voicebridge.trace.record import VERSION, Record
 from voicebridge.trace.turn import EngineMove, HandoffStep, Said, ToolTrace, TurnTrace
 
 RATE = 8_000
+DAY_S = 86_400
 PACE_S = 0.062
 """A character of speech."""
 GREETING = "Northgate Cycles, good day. How can I help you?"
 ENGINES = {"stt": "moonshine", "llm": "llama_server", "tts": "piper"}
 
 RULES = {
-    "hours": (("When are you open on Saturday?", "What are your opening hours?"), "We are open from nine to six, on Saturdays until four."),
-    "service": (("What does a basic service cost?", "How much is a service?"), "A basic service is $45 and takes two working days. A full service is $95 and takes four working days."),
-    "rentals": (("Can I rent a bike for the weekend?", "Do you rent out e-bikes?"), "Yes. A city bike is $20 a day, an e-bike $45 a day."),
+    "hours": (
+        ("When are you open on Saturday?", "What are your opening hours?"),
+        "We are open from nine to six, on Saturdays until four.",
+    ),
+    "service": (
+        ("What does a basic service cost?", "How much is a service?"),
+        "A basic service is $45 and takes two working days. A full service is $95 and takes four working days.",
+    ),
+    "rentals": (
+        ("Can I rent a bike for the weekend?", "Do you rent out e-bikes?"),
+        "Yes. A city bike is $20 a day, an e-bike $45 a day.",
+    ),
     "not_covered": (
-        ("Is there parking near the shop?", "Where can I park near the shop?", "Do you sell skateboards?", "Can I pay with a cheque?"),
+        (
+            "Is there parking near the shop?",
+            "Where can I park near the shop?",
+            "Do you sell skateboards?",
+            "Can I pay with a cheque?",
+        ),
         "I'm sorry, I don't know that. I can tell you about opening hours, prices, rentals and repairs.",
     ),
-}  # fmt: skip
+}
 SMALLTALK = (
     ("Hello, how are you today?", ("Good day, hello!", " How is your bike today?")),
-    ("My bike makes a funny noise when I pedal.", ("That may be the chain or the bottom bracket.", " Bring it in and we will have a look.")),
+    (
+        "My bike makes a funny noise when I pedal.",
+        ("That may be the chain or the bottom bracket.", " Bring it in and we will have a look."),
+    ),
     ("Which tyre would you take for gravel?", ("For gravel a forty millimetre tyre is a good choice.",)),
-)  # fmt: skip
+)
 
 
 @dataclass
@@ -72,7 +93,11 @@ class Maker:
         """The caller speaks after a pause."""
         self.at += self.dice.uniform(0.5, 1.6) + len(words) * 0.07
         turn = TurnTrace(len(self.turns), caller=words, source=source, rule=rule, last_voice=self.at)
-        turn.engines = {"stt": ENGINES["stt"], "llm": ENGINES["llm"] if source == "model" else "", "tts": ENGINES["tts"] if source == "model" else "disk"}
+        turn.engines = {
+            "stt": ENGINES["stt"],
+            "llm": ENGINES["llm"] if source == "model" else "",
+            "tts": ENGINES["tts"] if source == "model" else "disk",
+        }
         self.turns.append(turn)
         return turn
 
@@ -111,7 +136,10 @@ class Maker:
             "target": target, "summary": "He asks for a human." if target else "", "ended_by": ended_by,
             "disclosure": {"said": True, "at": 0.02}, "consent": {"asked": False, "given": None, "recorded": True},
             "engines": ENGINES,
-            "frames": {"sent": int(self.at * 50), "gap_p50_ms": 20, "gap_p99_ms": 21, "gap_max_ms": dice.randrange(22, 48), "late": 0},
+            "frames": {
+                "sent": int(self.at * 50), "gap_p50_ms": 20, "gap_p99_ms": 21, "gap_max_ms": dice.randrange(22, 38),
+                "late": 0,
+            },
             "turns": [turn.as_dict(0.0) for turn in self.turns],
         }  # fmt: skip
 
@@ -127,7 +155,7 @@ def _rule(call: Maker) -> None:
 def _model(call: Maker) -> None:
     words, answers = call.dice.choice(SMALLTALK)
     turn = call.ask(words, "model", "smalltalk?")
-    slow = call.dice.choice(({}, {}, {}, {"llm": 0.7}, {"tts": 0.9}, {"stt": 0.8}))
+    slow = call.dice.choice(({}, {}, {}, {}, {}, {}, {}, {"llm": 0.6}, {"tts": 0.7}, {"stt": 0.5}))
     call.wait(turn, **slow)
     for answer in answers:
         call.say(turn, answer)
@@ -148,10 +176,13 @@ def booking(call: Maker, *, fails: bool = False) -> None:
     call.wait(turn)
     marks = turn.marks
     began = marks["endpoint"] + 0.01
-    first, second = (1.2, 1.2) if fails else (1.2, 0.55)
+    first, second = (0.8, 0.8) if fails else (0.8, call.dice.uniform(0.3, 0.6))
     ended = began + first + 0.2 + second
     tool = ToolTrace(1, "book_repair", began, ended, not fails, "timeout" if fails else "")
-    tool.tries = ((began, round(first * 1000), "timeout"), (began + first + 0.2, round(second * 1000), "timeout" if fails else ""))
+    tool.tries = (
+        (began, round(first * 1000), "timeout"),
+        (began + first + 0.2, round(second * 1000), "timeout" if fails else ""),
+    )
     turn.tools.append(tool)
     for gone in ("first_clause", "speech_ready", "sent", "audible"):
         marks.pop(gone)
@@ -163,6 +194,28 @@ def booking(call: Maker, *, fails: bool = False) -> None:
     call.at = marks["audible"]
     text = "I am sorry, the calendar does not answer." if fails else "You are booked for tomorrow at ten."
     call.say(turn, text)
+
+
+def _failing(call: Maker) -> None:
+    booking(call, fails=True)
+
+
+def status(call: Maker) -> None:
+    """A tool that answers at once, as a rule."""
+    turn = call.ask("Is my bike ready?", "form", "repair_status")
+    call.wait(turn)
+    marks = turn.marks
+    began = marks["endpoint"] + 0.01
+    took = call.dice.choice((0.03, 0.04, 0.05, 0.06, 0.09, 0.4))
+    tool = ToolTrace(1, "repair_status", began, began + took, ok=True)
+    tool.tries = ((began, round(took * 1000), ""),)
+    turn.tools.append(tool)
+    marks.update(
+        tool=began, tool_done=began + took, first_clause=began + took + 0.002, speech_ready=began + took + 0.06
+    )
+    marks.update(sent=began + took + 0.07, audible=began + took + 0.08)
+    call.at = marks["audible"]
+    call.say(turn, "Yes, it is ready. You can fetch it until six.")
 
 
 def _secret(call: Maker) -> None:
@@ -179,7 +232,9 @@ def handoff(call: Maker) -> None:
     good = call.dice.random() < 0.7
     turn.handoffs.append(HandoffStep("calling", "workshop", "", call.at))
     call.at += call.dice.uniform(2.0, 6.0)
-    turn.handoffs.append(HandoffStep("connected" if good else "refused", "workshop", "" if good else "no answer", call.at))
+    turn.handoffs.append(
+        HandoffStep("connected" if good else "refused", "workshop", "" if good else "no answer", call.at)
+    )
     call.end = ("transfer", "rule_human", "workshop") if good else ("fallback", "handoff_failed", "")
 
 
@@ -197,7 +252,7 @@ def a_call(dice: random.Random, began_at: float) -> Record:
         call.end = ("hangup", dice.choice(("no_input", "caller")), "")
         return call.record()
     for _ in range(dice.randrange(1, 5)):
-        dice.choice((_rule, _rule, _model, _model, booking, lambda c: booking(c, fails=True), _secret))(call)
+        dice.choices((_rule, _model, status, _secret, booking, _failing), (40, 30, 12, 8, 6, 2))[0](call)
     if dice.random() < 0.22:
         handoff(call)
     elif dice.random() < 0.7:
@@ -229,8 +284,13 @@ def the_call(began_at: float) -> Record:
 def some_calls(count: int, until: float, *, seed: int = 1, days: float = 30.0) -> Iterator[Record]:
     """Oldest first, in shop hours mostly."""
     dice = random.Random(seed)
-    moments = sorted(until - 60 - dice.random() ** 1.3 * days * 86_400 for _ in range(count))
-    for moment in moments:
+    moments: list[float] = []
+    while len(moments) < count:
+        moment = until - 60 - dice.random() ** 1.3 * days * DAY_S
+        hour = moment % DAY_S / 3600
+        if dice.random() < math.exp(-(((hour - 13) / 4.5) ** 2)):
+            moments.append(moment)
+    for moment in sorted(moments):
         yield a_call(dice, moment)
 
 

@@ -150,7 +150,9 @@ class Door:
 
     def __post_init__(self) -> None:
         self._key = secrets.token_bytes(32)
-        self._cookies = URLSafeTimedSerializer(self._key, salt="session", signer_kwargs={"digest_method": hashlib.sha256})
+        self._cookies = URLSafeTimedSerializer(
+            self._key, salt="session", signer_kwargs={"digest_method": hashlib.sha256}
+        )
         self._left: dict[str, float] = {}
         self._token = ""
         if not self.password:

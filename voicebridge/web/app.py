@@ -23,9 +23,7 @@ STATIC = Path(__file__).parent / "static"
 TITLES = {400: "That cannot be done", 403: "Not allowed", 404: "Not found", 405: "Not allowed", 503: "No calls to show"}
 
 
-def make_app(
-    pages: Pages, live: Live, door: Door, *, allow: tuple[Network, ...], names: frozenset[str]
-) -> Starlette:
+def make_app(pages: Pages, live: Live, door: Door, *, allow: tuple[Network, ...], names: frozenset[str]) -> Starlette:
     """`allow`: whose browsers; `names`: the hosts that we answer to (`access.own_names`)."""
 
     async def wrong(request: Request, error: Exception) -> Response:
@@ -119,7 +117,12 @@ class _Gate:
             return self._form(request, wrong, 401)
         answer = RedirectResponse("/", 303)
         answer.set_cookie(
-            COOKIE, self._door.new_cookie(), max_age=SESSION_S, httponly=True, samesite="strict", secure=_by_tls(request)
+            COOKIE,
+            self._door.new_cookie(),
+            max_age=SESSION_S,
+            httponly=True,
+            samesite="strict",
+            secure=_by_tls(request),
         )
         return answer
 

@@ -94,7 +94,8 @@ def _column(column: Column, x: float, width: float, y: Callable[[float], float])
     for kind, value in column.marks:
         at = y(value)
         found.append(
-            f'<line class="mark m-{escape(kind)}" x1="{x + pad:.2f}%" x2="{x + width - pad:.2f}%" y1="{at:.1f}" y2="{at:.1f}"/>'
+            f'<line class="mark m-{escape(kind)}" x1="{x + pad:.2f}%" x2="{x + width - pad:.2f}%" '
+            f'y1="{at:.1f}" y2="{at:.1f}"/>'
         )
     return "".join([*found, "</g>"])
 
@@ -103,6 +104,7 @@ def share_bar(value: float, highest: float, kind: str) -> str:
     """One horizontal bar of a list; what it stands for is written beside it."""
     width = 100.0 * value / highest if highest > 0 else 0.0
     return (
-        '<svg class="share" aria-hidden="true" width="100%" height="8"><rect class="rail" width="100%" height="8" rx="4"/>'
+        '<svg class="share" aria-hidden="true" width="100%" height="8">'
+        '<rect class="rail" width="100%" height="8" rx="4"/>'
         f'<rect class="{escape(kind)}" width="{width:.1f}%" height="8" rx="4"/></svg>'
     )

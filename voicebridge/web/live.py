@@ -4,39 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
+
+from voicebridge.control.client import NoDaemon
 
 AGAIN_S = 2.0
 """How long it is waited before the daemon is looked for again."""
 BROWSERS = 20
 """So many are told at once; each costs a connection to the daemon."""
 
-Call = dict[str, Any]
-
-
-class NoDaemon(Exception):  # noqa: N818 - a state of the world, not a mistake
-    """No daemon answers."""
-
 
 class Source(Protocol):
-    """Raises NoDaemon where there is none, and where it goes away in the middle."""
+    """`control.client.Control`, as much of it as is wanted here. Raises NoDaemon."""
 
-    async def calls(self) -> list[Call]:
-        """Those that are going on."""
-        ...
-
-    def events(self) -> AsyncIterator[dict[str, Any]]:
-        """Happenings as they come (`trace.bus`), heartbeats too."""
-        ...
+    async def live(self) -> list[dict[str, Any]]: ...
+    def events(self) -> AsyncIterator[dict[str, Any]]: ...
 
 
 class Live:
-    """One stream a browser; it outlives the daemon and says when it comes and goes."""
+    """One stream a browser; it outlives the daemon and says when it comes and goes. `find`: raises NoDaemon."""
 
-    def __init__(self, source: Source, *, again_s: float = AGAIN_S) -> None:
-        self._source = source
+    def __init__(self, find: Callable[[], Source], *, again_s: float = AGAIN_S) -> None:
+        self._find = find
         self._again_s = again_s
         self.watching = 0
 
@@ -49,37 +40,26 @@ class Live:
                     async for piece in self._connected():
                         yield piece
                 except NoDaemon as gone:
-                    yield sse("down", {"text": str(gone)})
+                    yield sse("down", {"text": _sentence(str(gone))})
                 await asyncio.sleep(self._again_s)
         finally:
             self.watching -= 1
 
     async def _connected(self) -> AsyncIterator[bytes]:
-        """The calls as they stand, then what happens. Events are asked for first, so that none is missed between."""
-        async with aclosing(_buffered(self._source.events())) as happenings:
+        """The calls as they stand, then what happens. Events begin with a heartbeat once they are listened to, so that
+        none is missed between."""
+        source, standing = self._find(), False
+        # Its own type says less than what it is, which is what can be closed.
+        events = cast(AsyncGenerator[dict[str, Any], None], source.events())
+        async with aclosing(events) as happenings:
             async for happening in happenings:
-                if happening is not None and happening.get("event") == "heartbeat":
+                if not standing or happening.get("event") == "lost":
+                    standing = True
+                    yield sse("calls", {"calls": await source.live()})
+                elif happening.get("event") == "heartbeat":
                     yield b": still here\n\n"
-                elif happening is None or happening.get("event") == "lost":
-                    yield sse("calls", {"calls": await self._source.calls()})
                 else:
                     yield sse("happening", _short(happening))
-
-
-async def _buffered(events: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any] | None]:
-    """Begins to listen at once; the first item is None, when that is done or nothing has come for a moment."""
-    first = asyncio.ensure_future(anext(events, None))
-    try:
-        await asyncio.wait({first}, timeout=0.3)
-        yield None
-        head = await first
-        if head is None:
-            return
-        yield head
-        async for happening in events:
-            yield happening
-    finally:
-        first.cancel()
 
 
 def sse(event: str, data: dict[str, Any]) -> bytes:
@@ -94,3 +74,7 @@ def _short(happening: dict[str, Any]) -> dict[str, Any]:
     record = happening.get("record") or {}
     kept = {name: record.get(name) for name in ("outcome", "ended_by", "target", "seconds")}
     return {"event": "call_ended", "call_id": happening.get("call_id"), "at": happening.get("at"), "record": kept}
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

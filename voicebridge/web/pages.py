@@ -16,11 +16,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from voicebridge.trace.blame import BUDGET_S
 from voicebridge.trace.record import Record
 from voicebridge.trace.rows import Page, Query
 from voicebridge.trace.spans import ACTORS
-from voicebridge.trace.store.database import StoreError
-from voicebridge.trace.store.reader import NoStoreError
+from voicebridge.trace.store.database import NoStoreError, StoreError
+
 from voicebridge.web import search, view
 from voicebridge.web.charts import share_bar
 from voicebridge.web.guard import form, session_of
@@ -51,11 +52,20 @@ class Pages:
     def __post_init__(self) -> None:
         self._overviews = Overviews(self.calls.records)
         self._templates = Environment(
-            loader=PackageLoader("voicebridge.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+            loader=PackageLoader("voicebridge.web"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
-        self._templates.filters.update(clock=view.clock, moment=view.moment)
+        self._templates.filters.update(clock=view.clock, moment=view.moment, code=view.code)
         self._templates.globals.update(
-            actor_names=NAMES, actors=ACTORS, outcomes=view.OUTCOMES, sources=view.SOURCES, share_bar=_share_bar
+            actor_names=NAMES,
+            actors=ACTORS,
+            outcomes=view.OUTCOMES,
+            sources=view.SOURCES,
+            share_bar=_share_bar,
+            budget_s=BUDGET_S,
         )
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -122,7 +132,9 @@ class Pages:
         _, recording = self._record(request)
         if recording is None:
             raise HTTPException(404, "This call was not recorded.")
-        return FileResponse(recording, media_type="audio/wav", filename=recording.name, content_disposition_type="inline")
+        return FileResponse(
+            recording, media_type="audio/wav", filename=recording.name, content_disposition_type="inline"
+        )
 
     async def delete(self, request: Request) -> Response:
         await self.checked(request)
@@ -144,7 +156,9 @@ class Pages:
             raise HTTPException(413, str(error)) from error
         session = session_of(request)
         if session is None or not session.accepts(fields.get("csrf", "")):
-            raise HTTPException(403, "This form was not sent from a page of this session: reload the page and try again.")
+            raise HTTPException(
+                403, "This form was not sent from a page of this session: reload the page and try again."
+            )
         return fields
 
     def _record(self, request: Request) -> tuple[Record, Path | None]:
@@ -153,7 +167,9 @@ class Pages:
             try:
                 record = self.calls.record(call_id)
             except FileNotFoundError as error:
-                raise HTTPException(404, "No such call is kept: it is unknown, erased, or past its retention.") from error
+                raise HTTPException(
+                    404, "No such call is kept: it is unknown, erased, or past its retention."
+                ) from error
         return {**record, "call_id": record.get("call_id", call_id)}, self.calls.recording(call_id)
 
     @contextlib.contextmanager

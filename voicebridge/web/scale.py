@@ -13,7 +13,7 @@ _TICKS = 6
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Two straight pieces: `begin` to `bend` (seconds) on the left, `bend` to `end` on the right of `bend_at` percent."""
+    """Two straight pieces: `begin` to `bend` (seconds) left of `bend_at` percent, `bend` to `end` right of it."""
 
     begin: float
     bend: float

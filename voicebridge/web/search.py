@@ -34,7 +34,7 @@ class Numbers:
         return made
 
     def number(self, word: str) -> str:
-        """"" where it is not known (any more)."""
+        """ "" where it is not known (any more)."""
         return self._numbers.get(word, "")
 
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import uvicorn
 
 from voicebridge.config import ConfigError, Settings, split_address, unbound
+from voicebridge.control.client import Control
+from voicebridge.trace.store.erase import Wanted, erase
 from voicebridge.trace.store.reader import open_calls
 from voicebridge.web.access import Door, check_exposure, networks, own_names, password_of
 from voicebridge.web.app import make_app
 from voicebridge.web.live import Live
 from voicebridge.web.pages import Pages
-from voicebridge.web.sources import Daemon, eraser
 
 BACKLOG = 128
 END_S = 2
@@ -40,12 +41,18 @@ class Dashboard:
         self.port = port
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
         door = Door(password, announce=self._announce)
-        pages = Pages(open_calls(self.settings), eraser(self.settings))
-        app = make_app(pages, Live(Daemon(self.settings)), door, allow=allow, names=own_names(web))
+        pages = Pages(open_calls(self.settings), self._erase)
+        app = make_app(pages, Live(lambda: Control.of(self.settings)), door, allow=allow, names=own_names(web))
         self._server = uvicorn.Server(
             uvicorn.Config(
-                app, access_log=False, log_config=None, lifespan="off", server_header=False, proxy_headers=False,
-                timeout_graceful_shutdown=END_S, date_header=False,
+                app,
+                access_log=False,
+                log_config=None,
+                lifespan="off",
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=END_S,
+                date_header=False,
             )  # fmt: skip
         )
         if password:
@@ -53,6 +60,10 @@ class Dashboard:
 
     def _announce(self, token: str) -> None:
         self.say(f"open {self.url}login?token={token} (once; no password is set)")
+
+    def _erase(self, call_id: str) -> None:
+        store = self.settings.config.store
+        erase(store.dir, store.url, Wanted(call_id=call_id))
 
     def serve(self) -> None:
         """Until SIGTERM or Ctrl-C."""

@@ -14,7 +14,8 @@ from voicebridge.trace.spans import ACTORS, STAGES
 from voicebridge.web import waterfall, waveform
 
 SOURCES = {
-    "rule": "by a rule", "form": "by a form", "model": "by the language model", "tool": "by a tool", "line": "a fixed line",
+    "rule": "by a rule", "form": "by a form", "model": "by the language model", "tool": "by a tool",
+    "line": "a fixed line",
 }  # fmt: skip
 OUTCOMES = {"hangup": "ended", "transfer": "transferred", "fallback": "fallback"}
 """Outcomes as the pages name them; others are shown as recorded."""
@@ -92,21 +93,28 @@ def turn_view(turn: Turn, preferred: dict[str, str]) -> TurnView:
     made = waterfall.picture(turn)
     gap = turn.get("gap_s")
     rule = f": {turn['rule']}" if turn.get("rule") else ""
+    source = turn.get("source") or ""
     lines = tuple(_lines(turn))
     times = [line.at for line in lines if line.at is not None]
+    ends = [waterfall.until(said) for said in turn.get("said", ()) if said.get("at") is not None]
     return TurnView(
         number=turn["turn"],
         begin=min(times, default=None),
-        end=None if made is None else made.scale.end,
+        end=max([*ends, *([made.scale.end] if made else [])], default=None),
         lines=lines,
         notes=tuple(_notes(turn, preferred)),
         gap_ms=None if gap is None else gap * 1000,
-        by=SOURCES.get(turn.get("source", ""), turn.get("source", "")) + rule,
+        by=SOURCES.get(source, source) + rule,
         slow=(turn.get("slow") or {}).get("text", ""),
-        picture=None if made is None else Markup(waterfall.svg(made, waterfall.in_short(turn))),  # noqa: S704 - escaped there
+        picture=Markup(waterfall.svg(made, waterfall.in_short(turn))) if made else None,
         rows=tuple(
-            Row(s["actor"], waterfall.NAMES.get(s["actor"], s["actor"]), STAGES.get(s["name"], s["name"]), (s["to"] - s["from"]) * 1000)
-            for s in turn.get("spans") or ()
+            Row(
+                s["actor"],
+                waterfall.NAMES.get(s["actor"], s["actor"]),
+                STAGES.get(s["name"], s["name"]),
+                (s["to"] - s["from"]) * 1000,
+            )
+            for s in waterfall.lasting(turn)
         ),
         secret=bool(turn.get("secret")),
     )
@@ -175,7 +183,8 @@ def facts(record: Record) -> list[tuple[str, str]]:
     frames = record.get("frames") or {}
     even = ""
     if frames.get("sent"):
-        even = f"{frames['sent']} sent, p99 {frames['gap_p99_ms']} ms apart, longest {frames['gap_max_ms']} ms, {frames['late']} late"
+        even = f"{frames['sent']} sent, {frames['late']} late, p99 {frames['gap_p99_ms']} ms apart"
+        even += f", longest {frames['gap_max_ms']} ms"
     rate = record.get("rate")
     found = [
         ("Caller", record.get("caller") or ""),
@@ -226,9 +235,7 @@ def sound(path: Path, turns: list[TurnView], record: Record) -> Sound | None:
         cut = cuts.get(turn.number)
         width = max(2.0, (min(turn.end, read.seconds) - turn.begin) * scale)
         bands.append(Band(turn.number, turn.begin * scale, width, None if cut is None else cut * scale))
-    return Sound(
-        read.seconds, waveform.path(read.caller, 30, 27), waveform.path(read.agent, 90, 27), tuple(bands)
-    )
+    return Sound(read.seconds, waveform.path(read.caller, 30, 27), waveform.path(read.agent, 90, 27), tuple(bands))
 
 
 def clock(seconds: float | None) -> str:
@@ -239,6 +246,14 @@ def clock(seconds: float | None) -> str:
     return f"{int(minutes)}:{rest:04.1f}"
 
 
+def code(text: str) -> Markup:
+    """What stands between backticks as code; the rest escaped."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else Markup("{}").format(part)
+        for place, part in enumerate(text.split("`"))
+    )
+
+
 def moment(unix: float) -> str:
     """In this machine's time zone, as its logs have it."""
     return datetime.fromtimestamp(unix).astimezone().strftime("%Y-%m-%d %H:%M:%S")
@@ -246,5 +261,10 @@ def moment(unix: float) -> str:
 
 def legend(actors: set[str]) -> list[tuple[str, str, str]]:
     """(actor, name, what it means) of those that occur, in the order of a turn."""
-    meaning = {"caller": "the caller's last sounds", **ACTORS, "filler": "said while the answer was not ready", "agent": "what was heard"}
+    meaning = {
+        "caller": "the caller's last sounds",
+        **ACTORS,
+        "filler": "said while the answer was not ready",
+        "agent": "what was heard",
+    }
     return [(name, waterfall.NAMES[name], meaning[name]) for name in waterfall.NAMES if name in actors]

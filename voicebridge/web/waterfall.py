@@ -1,4 +1,4 @@
-"""The picture of a turn: what the answer waited for, bar below bar, and what was heard of it. Pure: a record in, SVG out.
+"""The picture of a turn: what the answer waited for, bar below bar, and what was heard of it. Pure.
 
 Widths are percent and heights pixels, so that text keeps its size on every screen. Colours come from the style sheet by
 the actor's class; every bar also carries its name.
@@ -7,8 +7,9 @@ the actor's class; every bar also carries its name.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
+from typing import Any
 
 from voicebridge.trace.blame import BUDGET_S
 from voicebridge.trace.record import Turn
@@ -19,6 +20,10 @@ ROW = 22
 BAR = 14
 TOP = 26
 BOTTOM = 24
+LEAST_S = 0.0005
+PACE_S = 0.065
+CHARACTER = 1.9
+"""Percent of the width that a letter of a label needs, on a telephone."""
 LEAD = 0.06
 """So much of the gap is shown before it."""
 
@@ -31,6 +36,7 @@ NAMES = {
     "tool": "tool",
     "tts": "voice",
     "endpoint": "end-of-turn wait",
+    "cover": "ready, filler still playing",
     "playout": "sending",
     "filler": "cover speech",
     "agent": "answer playing",
@@ -40,7 +46,8 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One row's piece, in seconds since the call began. `failed`: hatched; `label`: beside it."""
+    """One row's piece, in seconds since the call began. `failed`: hatched; `label`: beside it, or beside all that the
+    row holds from `row_begin` on."""
 
     row: int
     actor: str
@@ -49,11 +56,12 @@ class Bar:
     label: str = ""
     title: str = ""
     failed: bool = False
+    row_begin: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """`zero`: the last voiced sample; `audible`: the first one of the answer; `cut_at`: where the caller interrupted."""
+    """`zero`: the last voiced sample; `audible`: the answer's first; `cut_at`: where the caller interrupted."""
 
     scale: Scale
     rows: int
@@ -69,13 +77,15 @@ class Picture:
 
 
 def picture(turn: Turn) -> Picture | None:
-    """None where nothing was said by either."""
+    """None where nothing is to be seen: nobody waited for anything, and all that was said was heard."""
+    if not (turn.get("spans") or turn.get("tools") or turn.get("cut_off")):
+        return None
     zero = turn.get("last_voice")
     spans = turn.get("spans") or []
     audible = spans[-1]["to"] if spans else None
     heard = [said for said in turn.get("said", ()) if said.get("at") is not None]
     marks = [at for at in turn.get("marks", {}).values() if at is not None]
-    ends = [_until(said) for said in heard] + marks + [tool["at"] + (tool["ms"] or 0) / 1000 for tool in _tools(turn)]
+    ends = [until(said) for said in heard] + marks + [tool["at"] + (tool["ms"] or 0) / 1000 for tool in _tools(turn)]
     starts = [said["at"] for said in heard] + marks
     if not ends or (zero is None and not starts):
         return None
@@ -87,7 +97,7 @@ def picture(turn: Turn) -> Picture | None:
     bars: list[Bar] = []
     for rows in (_wait(turn, zero, begin), _tries(turn), _speech(turn)):
         first = max((bar.row for bar in bars), default=-1) + 1
-        bars += [Bar(first + b.row, b.actor, b.begin, b.end, b.label, b.title, b.failed) for b in rows]
+        bars += [replace(bar, row=first + bar.row) for bar in rows]
     return Picture(
         scale(begin, audible, end),
         max((bar.row for bar in bars), default=0) + 1,
@@ -99,22 +109,19 @@ def picture(turn: Turn) -> Picture | None:
     )
 
 
-def _until(said: dict[str, object]) -> float:
+def until(said: dict[str, Any]) -> float:
     """When a segment was over; for records that do not tell, by a usual pace of speaking."""
-    at, until = said["at"], said.get("until")
-    if isinstance(until, int | float):
-        return float(until)
-    assert isinstance(at, int | float)
-    return float(at) + 0.065 * len(str(said["heard"]))
+    end = said.get("until")
+    return float(said["at"] + PACE_S * len(said["heard"]) if end is None else end)
 
 
-def _tools(turn: Turn) -> list[dict[str, object] | Turn]:
+def _tools(turn: Turn) -> list[dict[str, Any]]:
     return list(turn.get("tools", ()))
 
 
 def _wait(turn: Turn, zero: float | None, begin: float) -> Iterator[Bar]:
     """The caller's last sounds, then the contiguous spans, each in a row of its own."""
-    spans = turn.get("spans") or []
+    spans = lasting(turn)
     if zero is None or not spans:
         return
     yield Bar(0, "caller", begin, zero, title="the caller speaks")
@@ -122,7 +129,14 @@ def _wait(turn: Turn, zero: float | None, begin: float) -> Iterator[Bar]:
         ms = (span["to"] - span["from"]) * 1000
         reached = STAGES.get(span["name"], span["name"])
         name = NAMES.get(span["actor"], span["actor"])
-        yield Bar(row, span["actor"], span["from"], span["to"], f"{name} {ms:.0f} ms", f"{name}: {reached}, {ms:.0f} ms")
+        yield Bar(
+            row, span["actor"], span["from"], span["to"], f"{name} {ms:.0f} ms", f"{name}: {reached}, {ms:.0f} ms"
+        )
+
+
+def lasting(turn: Turn) -> list[dict[str, Any]]:
+    """The spans that took any time at all."""
+    return [span for span in turn.get("spans") or () if span["to"] - span["from"] >= LEAST_S]
 
 
 def _tries(turn: Turn) -> Iterator[Bar]:
@@ -135,7 +149,7 @@ def _tries(turn: Turn) -> Iterator[Bar]:
             which = f"attempt {number}: " if len(tries) > 1 else ""
             title = f"{tool['tool']}, {which}{attempt['ms'] or 0} ms, {attempt['cause'] or 'ok'}"
             label = _tool_label(tool, len(tries)) if number == len(tries) else ""
-            yield Bar(row, "tool", attempt["at"], end, label, title, failed=bool(attempt["cause"]))
+            yield Bar(row, "tool", attempt["at"], end, label, title, bool(attempt["cause"]), tries[0]["at"])
 
 
 def _tool_label(tool: Turn, tries: int) -> str:
@@ -148,11 +162,11 @@ def _speech(turn: Turn) -> Iterator[Bar]:
     heard = [said for said in turn.get("said", ()) if said.get("at") is not None]
     covers = [said for said in heard if said["kind"] == "filler"]
     for number, said in enumerate(covers):
-        yield Bar(0, "filler", said["at"], _until(said), NAMES["filler"] if not number else "", said["heard"].strip())
+        yield Bar(0, "filler", said["at"], until(said), NAMES["filler"] if not number else "", said["heard"].strip())
     row = 1 if covers else 0
     for said in heard:
         if said["kind"] != "filler":
-            yield Bar(row, "agent", said["at"], _until(said), title=said["heard"].strip())
+            yield Bar(row, "agent", said["at"], until(said), title=said["heard"].strip())
 
 
 def svg(made: Picture, summary: str) -> str:
@@ -172,17 +186,21 @@ def svg(made: Picture, summary: str) -> str:
 def _background(made: Picture) -> Iterator[str]:
     s, floor = made.scale, made.height - BOTTOM
     if made.audible is not None and s.bend_at < 100:
-        yield f'<rect class="after" x="{s.bend_at:.2f}%" width="{100 - s.bend_at:.2f}%" y="{TOP - 8}" height="{floor - TOP + 12}"/>'
+        place = f'x="{s.bend_at:.2f}%" width="{100 - s.bend_at:.2f}%" y="{TOP - 8}" height="{floor - TOP + 12}"'
+        yield f'<rect class="after" {place}/>'
     if made.zero is None or made.audible is None:
         return
-    for tick in ticks(made.audible - made.zero):
+    shown = [
+        tick for tick in ticks(made.audible - made.zero) if s.bend_at == 100 or s.at(made.zero + tick) < s.bend_at - 5
+    ]
+    for tick in shown:
         x = s.at(made.zero + tick)
         yield f'<line class="grid" x1="{x:.2f}%" x2="{x:.2f}%" y1="{TOP - 4}" y2="{floor + 4}"/>'
-        if x < s.bend_at - 5 or s.bend_at == 100:
-            yield f'<text class="tick" x="{x:.2f}%" y="{floor + 17}" text-anchor="middle">{in_words(tick)}</text>'
+        text = in_words(tick) if tick == shown[-1] else f"{tick * 1000:g}" if shown[-1] < 1 else f"{tick:g}"
+        yield f'<text class="tick" x="{x:.2f}%" y="{floor + 17}" text-anchor="middle">{text}</text>'
     if s.bend_at < 100:
-        played = s.end - made.audible
-        yield f'<text class="tick" x="100%" dx="-4" y="{floor + 17}" text-anchor="end">answer {in_words(round(played, 1))}</text>'
+        played = in_words(round(s.end - made.audible, 1))
+        yield f'<text class="tick" x="100%" dx="-4" y="{floor + 17}" text-anchor="end">answer {played}</text>'
 
 
 def _bar(made: Picture, bar: Bar) -> str:
@@ -194,15 +212,32 @@ def _bar(made: Picture, bar: Bar) -> str:
     title = f"<title>{escape(bar.title)}</title>" if bar.title else ""
     found = [f'<rect class="{kind}" x="{left:.2f}%" width="{width:.2f}%" y="{y}" height="{BAR}" rx="3">{title}</rect>']
     if bar.failed:
-        found.append(f'<rect class="hatch" x="{left:.2f}%" width="{width:.2f}%" y="{y}" height="{BAR}" rx="3" fill="url(#hatch)"/>')
+        found.append(
+            f'<rect class="hatch" x="{left:.2f}%" width="{width:.2f}%" y="{y}" height="{BAR}" rx="3" '
+            'fill="url(#hatch)"/>'
+        )
     if bar.label:
-        place, shift, anchor = (right, 6, "start") if 100 - right >= left else (left, -6, "end")
+        first = left if bar.row_begin is None else s.at(bar.row_begin)
+        place, shift, anchor, style = _beside(bar.label, first, right, s.bend_at)
         weight = " blamed" if "blamed" in kind else ""
         found.append(
-            f'<text class="name{weight}" x="{place:.2f}%" dx="{shift}" y="{y + 11}" text-anchor="{anchor}">'
+            f'<text class="{style}{weight}" x="{place:.2f}%" dx="{shift}" y="{y + 11}" text-anchor="{anchor}">'
             f"{escape(bar.label)}</text>"
         )
     return "".join(found)
+
+
+def _beside(label: str, left: float, right: float, edge: float) -> tuple[float, int, str, str]:
+    """Where a label stands: place, shift, anchor and style. Behind its bar where there is room before the answer
+    begins, else before it, else in the bar itself."""
+    room = CHARACTER * len(label)
+    if edge - right >= room:
+        return right, 6, "start", "name"
+    if left >= room:
+        return left, -6, "end", "name"
+    if right - left >= room:
+        return left, 8, "start", "inside"
+    return (right, 6, "start", "name") if 100 - right >= left else (left, -6, "end", "name")
 
 
 def _markers(made: Picture) -> Iterator[str]:
@@ -211,6 +246,10 @@ def _markers(made: Picture) -> Iterator[str]:
         gap = made.audible - made.zero
         left, right = s.at(made.zero), s.at(made.audible)
         yield f'<line class="gap" x1="{left:.2f}%" x2="{right:.2f}%" y1="10" y2="10"/>'
+        yield (
+            f'<text class="halo" x="{(left + right) / 2:.2f}%" y="14" text-anchor="middle">'
+            f"gap {gap * 1000:.0f} ms</text>"
+        )
         for x in (left, right):
             yield f'<line class="gap" x1="{x:.2f}%" x2="{x:.2f}%" y1="5" y2="{floor}"/>'
         if gap > BUDGET_S:
@@ -218,7 +257,7 @@ def _markers(made: Picture) -> Iterator[str]:
             yield f'<line class="budget" x1="{x:.2f}%" x2="{x:.2f}%" y1="14" y2="{floor}"/>'
     if made.cut_at is not None:
         x = s.at(made.cut_at)
-        yield f'<line class="cut" x1="{x:.2f}%" x2="{x:.2f}%" y1="{TOP - 8}" y2="{floor}"><title>interrupted by the caller</title></line>'
+        yield f'<line class="cut" x1="{x:.2f}%" x2="{x:.2f}%" y1="{TOP - 8}" y2="{floor}"/>'
         yield f'<text class="cut" x="{x:.2f}%" dx="-4" y="{TOP - 12}" text-anchor="end">interrupted</text>'
 
 
@@ -227,6 +266,7 @@ def in_short(turn: Turn) -> str:
     if turn.get("gap_s") is None or not turn.get("spans"):
         return f"Turn {turn['turn']}: what was heard"
     parts = ", ".join(
-        f"{NAMES.get(span['actor'], span['actor'])} {(span['to'] - span['from']) * 1000:.0f} ms" for span in turn["spans"]
+        f"{NAMES.get(span['actor'], span['actor'])} {(span['to'] - span['from']) * 1000:.0f} ms"
+        for span in lasting(turn)
     )
     return f"Turn {turn['turn']}: {turn['gap_s'] * 1000:.0f} ms from the caller's last sound to the answer: {parts}"
