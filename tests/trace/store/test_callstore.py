@@ -13,8 +13,6 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from voicebridge.trace.rows import Query
 from voicebridge.trace.store import DAY_S, Calls, CallStore, NewerStoreError, NoSuchCallError, StoreError, writer
@@ -315,25 +313,3 @@ def test_many_threads_may_write(store, tmp_path):
         thread.join()
     assert store.flush()
     assert Calls(tmp_path).find(Query()).total == 80
-
-
-texts = st.text(max_size=20)
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(), max_size=10),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
-    max_leaves=8,
-)
-FIELDS = ("began_at", "seconds", "agent", "caller", "dialled", "outcome", "target", "turns", "node", "caller_key")
-TURN = ("turn", "caller", "said", "gap_s", "slow", "tools", "handoffs", "spans", "troubles", "moves", "cut_off")
-turn_like = st.dictionaries(st.sampled_from(TURN), json_values | st.lists(st.dictionaries(st.sampled_from(
-    ("text", "heard", "tool", "ms", "ok", "attempts", "state", "name", "actor", "from", "to")), json_values)))
-records = st.dictionaries(st.sampled_from(FIELDS) | texts, json_values | st.lists(turn_like, max_size=3))
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(record=records)
-def test_any_document_comes_back_the_same(store, tmp_path, record):
-    store.write(ID, record)
-    assert store.flush()
-    assert CallStore(tmp_path, keep_days=1).read(ID) == record
-    assert store.stats().lost == 0

@@ -168,7 +168,7 @@ def _wipe(engine: Engine, *, explicit: bool) -> None:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if connection.dialect.name == "sqlite":
                 cursor: Any = connection.connection.cursor()
-                cursor.execute("PRAGMA incremental_vacuum").fetchall()
+                cursor.executescript("PRAGMA incremental_vacuum")  # `execute` would free one page only
                 busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
                 if busy:
                     log.warning("store: deleted, but calls.db is read: its -wal file may hold it a while longer")
