@@ -63,7 +63,7 @@ def export(
         try:
             with ExitStack() as stack:
                 records: Iterable[Record] = kept.records(since, until, agent)
-                out = stack.enter_context(_written(output))
+                out = stack.enter_context(written(output))
                 if recordings is not None:
                     records = sound.taken(records, stack.enter_context(_sink(recordings)))
                 quiet = not errors.is_terminal
@@ -149,7 +149,7 @@ def _harmless(value: object) -> object:
 
 
 @contextmanager
-def _written(output: Path) -> Iterator[IO[str]]:
+def written(output: Path) -> Iterator[IO[str]]:
     """A file that is there wholly or not at all, for its owner only."""
     if str(output) == "-":
         with click.open_file("-", "w", encoding="utf-8") as out:

@@ -20,6 +20,7 @@ from voicebridge.cli.models import models
 from voicebridge.cli.plugins import plugins
 from voicebridge.cli.purge import purge
 from voicebridge.cli.replay import replay
+from voicebridge.cli.report import report
 from voicebridge.cli.run import run
 from voicebridge.cli.scenarios import test
 from voicebridge.cli.store import store
@@ -52,7 +53,8 @@ def completion(shell: str) -> None:
 
 
 for command in (
-    run, call, calls, demo, dialplan, doctor, engines, load, measure_command, models, plugins, replay, store, test, web,
+    run, call, calls, demo, dialplan, doctor, engines, load, measure_command, models, plugins, replay, report,
+    store, test, web,
 ):  # fmt: skip
     main.add_command(command)
 for command in (export, purge):

@@ -69,6 +69,11 @@ def _many(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def _quoted(text: str) -> str:
+    """Of a caller or an agent; backticks would be taken for our own, which mark code."""
+    return text.replace("`", "'")
+
+
 def _questions(review: Review) -> Iterator[Fix]:
     for question in review.questions:
         if question.calls >= QUESTION_CALLS:
@@ -77,7 +82,7 @@ def _questions(review: Review) -> Iterator[Fix]:
 
 def _unknown(question: Question) -> Fix:
     return Fix(
-        "question", f"Answer “{question.text}”: add a rule with these examples",
+        "question", f"Answer “{_quoted(question.text)}”: add a rule with these examples",
         f"{_many(question.calls, 'caller')} asked about it and got no answer, {_many(question.asked, 'time')}",
         question.calls, question.examples, question.call_ids,
     )  # fmt: skip
@@ -118,7 +123,7 @@ def _forms(review: Review) -> Iterator[Fix]:
     for miss in review.misses:
         if miss.again >= FEW and miss.again >= MISS_SHARE * miss.asked:
             yield Fix(
-                "form", f"Word “{miss.question}” so that the answer is plain, or let it be keyed",
+                "form", f"Word “{_quoted(miss.question)}” so that the answer is plain, or let it be keyed",
                 f"it had to be asked again {miss.again} of {_many(miss.asked, 'time')}", miss.again,
                 call_ids=miss.call_ids,
             )  # fmt: skip
@@ -149,10 +154,7 @@ def _speed(review: Review) -> Iterator[Fix]:
     for actor, count in review.blamed.items():
         if count < FEW or count < BLAME_SHARE * turns or actor not in _SLOW_CURES:
             continue
-        took = review.by_actor.get(actor)
         evidence = f"{count} of {_many(turns, 'turn')} were slow because of it"
-        if took is not None and took.p95 is not None:
-            evidence += f"; p95 {took.p95:.1f} s" if took.p95 >= 1 else f"; p95 {took.p95:.2f} s"
         what = f"Speed up {ACTORS[actor]}: {_SLOW_CURES[actor]}"
         if (under := _under_load(actor, review.loads)) is not None:
             few, many = under
@@ -161,6 +163,8 @@ def _speed(review: Review) -> Iterator[Fix]:
                 f"; p95 {many.actors_p95[actor]:.2f} s at {_at_least(many)} and {few.actors_p95[actor]:.2f} s at "
                 f"{_at_least(few)}"
             )
+        elif (took := review.by_actor.get(actor)) is not None and took.p95 is not None:
+            evidence += f"; p95 {took.p95:.2f} s"
         yield Fix("speed", what, evidence, count, call_ids=_slow_calls(review, actor))
 
 

@@ -25,8 +25,8 @@ def reason_text(reason: str, outcome: str = "") -> str:
         return _FIXED[reason]
     kind, _, rest = reason.partition("_")
     if kind == "rule" and rest:
-        verb = "said goodbye by" if outcome == "hangup" else "asked for it by"
-        return f"the caller {verb} rule {rest}"
+        verb = {"hangup": "the caller was done by", "": "by"}.get(outcome, "the caller asked for it by")
+        return f"{verb} rule {rest}"
     if kind == "form" and rest.endswith("_not_understood"):
         return f"the answers to form {rest.removesuffix('_not_understood')} were not understood"
     if kind == "tool" and rest.endswith("_failed"):

@@ -23,6 +23,8 @@ UNKNOWN_RULES = frozenset({"unknown", "not_covered"})
 BUDGET_S = 1.5
 """The response gap that is promised always."""
 SLOWEST = 10
+SLOW_KEPT = 200
+"""Of each call only its slowest turn is told, so more are kept."""
 UNHAPPY_ENDS = frozenset({"dropped", "error"})
 MASK = "***"
 K = TypeVar("K")
@@ -172,14 +174,18 @@ class Tally:
             str(record.get("call_id", "")), int(turn.get("turn", 0)), began + voice, gap, str(turn.get("source", "")),
             blame["actor"], blame["text"], str(turn.get("caller", "")),
         )  # fmt: skip
-        keep = heapq.heappush if len(self._slow) < SLOWEST else heapq.heappushpop
+        keep = heapq.heappush if len(self._slow) < SLOW_KEPT else heapq.heappushpop
         keep(self._slow, (gap, -len(self.timed), found))
 
     # ---- all of them
 
     @property
     def slowest(self) -> tuple[SlowTurn, ...]:
-        return tuple(found for _, _, found in sorted(self._slow, reverse=True))
+        """The slowest turn of each of the slowest calls."""
+        by_call: dict[str, SlowTurn] = {}
+        for _, _, found in sorted(self._slow, key=lambda item: item[:2], reverse=True):
+            by_call.setdefault(found.call_id, found)
+        return tuple(by_call.values())[:SLOWEST]
 
     def reasons(self) -> tuple[Reason, ...]:
         made = [
