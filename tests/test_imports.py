@@ -17,7 +17,7 @@ FLOORS = (
     {"cli", "web"},
     {"scenario", "load"},
     {"daemon", "phone", "watch"},
-    {"observing"},
+    {"observing", "backstage"},
     {"control", "call", "lineup"},
     {"pbx", "engines", "tools", "handoff", "slots", "trace"},
     {"config", "plugins", "modelstore"},

@@ -137,12 +137,15 @@ def _blamed(options: Mapping[str, Any], why: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """`restarts` of its worker process beyond the first start; None where another keeps it."""
+    """`restarts` of its worker process beyond the first start; None where another keeps it. `state`: of that process
+    (supervisor.WorkerState), else "ready" or "absent"; `last_error`: why it ended last, "" where it never did."""
 
     kind: str
     name: str
     ready: bool
     restarts: int | None
+    state: str = ""
+    last_error: str = ""
 
 
 class Engines:
@@ -172,7 +175,7 @@ class Engines:
     def standing(self) -> list[EngineState]:
         """How each engine is, the spares too."""
         return [
-            EngineState(kind, one.name, bool(one.ready), None if (worker := _worker(one)) is None else worker.restarts)
+            _state(kind, one)
             for kind, engine in self.all().items()
             for one in members(engine)
         ]
@@ -200,6 +203,13 @@ class Engines:
         for result in results:
             if isinstance(result, BaseException):
                 log.warning("an engine did not stop cleanly: %r", result)
+
+
+def _state(kind: str, engine: Any) -> EngineState:
+    ready, worker = bool(engine.ready), _worker(engine)
+    if worker is None:
+        return EngineState(kind, engine.name, ready, None, "ready" if ready else "absent")
+    return EngineState(kind, engine.name, ready, worker.restarts, worker.state, worker.last_error)
 
 
 def _worker(engine: Any) -> Worker | None:

@@ -84,6 +84,10 @@ class Admission:
     def full(self) -> bool:
         return len(self._running) + len(self._pending) >= self._max
 
+    def serve(self, agents: Collection[str]) -> None:
+        """Places are given for these agents from now on."""
+        self._agents = frozenset(agents)
+
     # ---- before the call
 
     def attach(self, request: AttachRequest, now: float) -> Ticket | Refused:

@@ -47,9 +47,9 @@ class RuleMatcher:
         except EngineError as error:
             log.warning("agent=%s examples not embedded, matching by words: %s", self._agent.name, error)
             return
-        self._by_meaning = IntentMatcher(
-            self._examples, dict(zip(texts, vectors, strict=True)), self._agent.synonyms
-        )
+        by_text = dict(zip(texts, vectors, strict=True))
+        # 0.15 s for a thousand examples: when agents are read anew, calls are going on.
+        self._by_meaning = await asyncio.to_thread(IntentMatcher, self._examples, by_text, self._agent.synonyms)
 
     async def _embedded(self, embedder: Embedder, texts: list[str]) -> Sequence[Vector]:
         key = json.dumps([embedder.name, embedder.identity, texts])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
@@ -49,7 +49,7 @@ class Registry:
         event_log: bool = False,
         bus: Bus | None = None,
     ) -> None:
-        self._bus = bus or Bus()
+        self._bus = bus if bus is not None else Bus()
         self._choose = choose
         self._ticker = ticker
         self._store = store
@@ -166,6 +166,14 @@ class Registry:
         log.info("call=%s ended by an operator: %s", call_id, outcome)
         call.end(outcome, "operator")
         return True
+
+    def refuse(self, on: bool) -> None:
+        """Take no new calls for now, or take them again."""
+        self._admission.draining = on
+
+    def serve(self, agents: Collection[str]) -> None:
+        """The agents that callers may ask for, by name."""
+        self._admission.serve(agents)
 
     # ---- what a PBX asks before and after the audio
 
