@@ -8,7 +8,6 @@ python-systemd does the same and needs a compiler and headers.
 from __future__ import annotations
 
 import array
-import contextlib
 import errno
 import fcntl
 import os
@@ -20,22 +19,6 @@ from typing import Final
 SOCKET: Final = "/run/systemd/journal/socket"
 LIMIT: Final = 1 << 20
 """Bytes of a value that are kept: a traceback is shorter."""
-PRIORITIES: Final = ((50, 2), (40, 3), (30, 4), (20, 6), (0, 7))
-"""The lowest of logging's levels for each of syslog's priorities."""
-
-
-def priority(level: int) -> int:
-    """syslog's for one of `logging`'s levels: 3 is an error, 6 information."""
-    return next(number for lowest, number in PRIORITIES if level >= lowest)
-
-
-def to_journal(stream: int, environment: Mapping[str, str]) -> bool:
-    """Whether what is written to this descriptor goes to journald (systemd.exec(5), JOURNAL_STREAM)."""
-    device, _, inode = environment.get("JOURNAL_STREAM", "").partition(":")
-    with contextlib.suppress(OSError):
-        there = os.fstat(stream)
-        return (device, inode) == (str(there.st_dev), str(there.st_ino))
-    return False
 
 
 def encoded(fields: Mapping[str, str]) -> bytes:

@@ -6,17 +6,18 @@ only then: the parent of the daemon is small and stays so.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
-
-from voicebridge.journal import Journal, priority, to_journal
 
 if TYPE_CHECKING:
     from structlog.types import EventDict, Processor
+
+    from voicebridge.journal import Journal
 
 Format = Literal["auto", "text", "json"]
 TEXT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -27,6 +28,22 @@ VARIABLE: Final = "VOICEBRIDGE_LOG_FORMAT"
 CHATTY: Final = ("httpx", "httpcore", "wyoming", "asyncio", "panoramisk", "urllib3", "uvicorn")
 FIELDS: Final = re.compile(r"\b(call|turn|agent|peer|channel|tool)=([^\s,;]+)")
 IDENTIFIER: Final = "voicebridge"
+PRIORITIES: Final = ((50, 2), (40, 3), (30, 4), (20, 6), (0, 7))
+"""The lowest of logging's levels for each of syslog's priorities."""
+
+
+def priority(level: int) -> int:
+    """syslog's for one of `logging`'s levels: 3 is an error, 6 information."""
+    return next(number for lowest, number in PRIORITIES if level >= lowest)
+
+
+def to_journal(stream: int, environment: Mapping[str, str]) -> bool:
+    """Whether what is written to this descriptor goes to journald (systemd.exec(5), JOURNAL_STREAM)."""
+    device, _, inode = environment.get("JOURNAL_STREAM", "").partition(":")
+    with contextlib.suppress(OSError):
+        there = os.fstat(stream)
+        return (device, inode) == (str(there.st_dev), str(there.st_ino))
+    return False
 
 
 def fields_of(message: str) -> dict[str, str]:
@@ -119,6 +136,8 @@ def handler(kind: Format) -> logging.Handler:
     """For standard error, or for journald where that is at its other end."""
     under_systemd = to_journal(2, os.environ)
     if kind == "auto" and under_systemd:
+        from voicebridge.journal import Journal
+
         try:
             return JournalHandler(Journal())
         except OSError:  # it listens to streams only
