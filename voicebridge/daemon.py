@@ -41,6 +41,7 @@ from voicebridge.pbx.leg import LegListener, MediaLeg
 from voicebridge.tools.catalogue import Shelf, equipped
 from voicebridge.tools.runner import ToolRunner
 from voicebridge.trace.bus import Bus
+from voicebridge.trace.privacy import Privacy
 from voicebridge.trace.store import CallStore, StoreError
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,7 @@ class Daemon:
             record_audio=config.store.record_audio,
             event_log=config.store.event_log,
             bus=self.bus,
+            privacy=Privacy(config.store.redact, config.store.caller_numbers, config.store.dir),
         )
         self.observers = Observers(settings, self.bus, self._looks())
         self.staff = Staff(self._make_parts)

@@ -252,7 +252,7 @@ async def test_a_ticket_leads_to_its_call_and_the_end_is_told_once_it_has_come(h
     end = await asked
     assert (end.result, end.reason) == ("HANGUP", "rule_bye")
     record = house.records[0]
-    assert (record["caller"], record["dialled"], record["unique_id"]) == ("4711", "100", "1.2")
+    assert (record["caller"], record["dialled"], record["unique_id"]) == ("***", "100", "1.2")
     assert await house.registry.outcome(ticket.call_id) == end
 
 

@@ -35,6 +35,7 @@ from voicebridge.pbx.leg import MediaLeg
 from voicebridge.trace import eventlog
 from voicebridge.trace.bus import Bus
 from voicebridge.trace.frames import FrameGaps
+from voicebridge.trace.privacy import Privacy
 from voicebridge.trace.record import origin
 from voicebridge.trace.timeline import Timeline
 
@@ -68,6 +69,7 @@ class Call:
         keep_events: bool = False,
         ticket: Ticket | None = None,
         bus: Bus | None = None,
+        privacy: Privacy | None = None,
     ) -> None:
         self.leg = leg
         self.request = ticket.request if ticket is not None else AttachRequest()
@@ -76,7 +78,9 @@ class Call:
         self.parts = parts
         self.began_at = time.time()
         self.zero = time.monotonic()
-        self.timeline = Timeline()
+        self.privacy = privacy or Privacy()
+        self._caller_key = self.privacy.key(self.request.caller)
+        self.timeline = Timeline(self.privacy)
         self.frames = FrameGaps()
         self.ending: cmd.EndCall | None = None
         """How the agent (or an administrator) ended the call; None where the caller or the PBX did."""
@@ -358,7 +362,8 @@ class Call:
             "agent": self.parts.agent.name,
             "language": self.parts.agent.language,
             "peer": self.leg.peer,
-            "caller": self.request.caller,
+            "caller": self.privacy.caller(self.request.caller),
+            "caller_key": self._caller_key,
             "dialled": self.request.dialled,
             "unique_id": self.request.unique_id,
             "began_at": self.began_at,
@@ -366,7 +371,7 @@ class Call:
             "rate": self._rate,
             "outcome": self.outcome,
             "target": self.ending.target if self.ending is not None else "",
-            "summary": self.summary,
+            "summary": self.privacy.text(self.summary),
             "ended_by": self.core.ended_by,
             "engines": {  # the preferred ones; which served a turn stands there
                 "stt": self.parts.stt.name,
@@ -375,6 +380,7 @@ class Call:
             },
             "frames": self.frames.as_dict(),
             "turns": [
-                turn.as_dict(self.zero) for turn in self.timeline.turns if turn.said or turn.caller or turn.moves
+                self.timeline.told(turn, self.zero)
+                for turn in self.timeline.turns if turn.said or turn.caller or turn.moves
             ],
         }

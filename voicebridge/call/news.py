@@ -54,7 +54,7 @@ class News:
     def _tell_turns(self) -> None:
         last = self._timeline.turns[-LOOKED_AT:]
         for turn in filter(_tells, last):
-            now = turn.as_dict(self._zero)
+            now = self._timeline.told(turn, self._zero)
             if (text := json.dumps(now)) != self._told.get(turn.turn):
                 self._told[turn.turn] = text
                 self._publish("turn", turn=now)
@@ -71,9 +71,9 @@ class News:
             made = self._timeline.turns
             for turn in made[:-LOOKED_AT]:
                 if turn.turn not in self._settled and all(tool.ended is not None for tool in turn.tools):
-                    self._settled[turn.turn] = turn.as_dict(self._zero)
+                    self._settled[turn.turn] = self._timeline.told(turn, self._zero)
             told["turns"] = [
-                self._settled.get(turn.turn) or turn.as_dict(self._zero) for turn in filter(_tells, made)
+                self._settled.get(turn.turn) or self._timeline.told(turn, self._zero) for turn in filter(_tells, made)
             ]
         return told
 

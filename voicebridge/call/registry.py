@@ -17,6 +17,7 @@ from voicebridge.call.work import Parts
 from voicebridge.pbx.attach import AttachRequest, CallEnd, Refused, Ticket
 from voicebridge.pbx.leg import LegListener, MediaLeg
 from voicebridge.trace.bus import Bus
+from voicebridge.trace.privacy import Privacy
 from voicebridge.trace.store import CallStore
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,9 @@ class Registry:
         record_audio: bool = False,
         event_log: bool = False,
         bus: Bus | None = None,
+        privacy: Privacy | None = None,
     ) -> None:
+        self._privacy = privacy or Privacy()
         self._bus = bus if bus is not None else Bus()
         self._choose = choose
         self._ticker = ticker
@@ -90,7 +93,7 @@ class Registry:
             return None
         call = Call(
             leg, parts, finished=self._finished, recorder=self._recorder(call_id), keep_events=self._event_log,
-            ticket=ticket, bus=self._bus,
+            ticket=ticket, bus=self._bus, privacy=self._privacy,
         )  # fmt: skip
         if ticket is not None and ticket.request.tells_hangup:
             self._hangups[leg.call_id] = asyncio.get_running_loop().create_future()

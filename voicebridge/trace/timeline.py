@@ -8,9 +8,11 @@ to the first voiced sample of the answer's own words; fillers are reported apart
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
+from voicebridge.trace.privacy import Privacy
 from voicebridge.trace.spans import STAGES
 from voicebridge.trace.turn import FROM_DISK, MASK, EngineMove, HandoffStep, Said, ToolTrace, TurnTrace
 
@@ -20,7 +22,8 @@ __all__ = ["FROM_DISK", "MASK", "STAGES", "Timeline", "TurnTrace"]
 class Timeline:
     """Watches one call."""
 
-    def __init__(self) -> None:
+    def __init__(self, privacy: Privacy | None = None) -> None:
+        self.privacy = privacy or Privacy()
         self.turns: list[TurnTrace] = []
         self._by_turn: dict[int, TurnTrace] = {}
         self._segments: dict[int, tuple[TurnTrace, Said]] = {}
@@ -64,6 +67,10 @@ class Timeline:
         if (tool := self._runs.get(run)) is not None:
             tool.tries = tries
 
+    def told(self, turn: TurnTrace, zero: float) -> dict[str, Any]:
+        """A turn as it may be stored and shown; times are seconds since `zero`."""
+        return self.privacy.turn(turn, zero)
+
     def gaps(self) -> list[float]:
         return [turn.gap for turn in self.turns if turn.gap is not None]
 
@@ -78,16 +85,17 @@ class Timeline:
         turn = self._turn(self._utterance)
         match event:
             case ev.SpeechStarted():
-                self._voice_began = now - event.ago
+                self._voice_began = now - event.ago - event.late
             case ev.SpeechStopped():
-                turn.last_voice = now - event.ago
+                turn.last_voice = now - event.ago - event.late
                 turn.marks = {"detected": now}
             case ev.TimerFired("endpoint"):
                 turn.marks["endpoint"] = now
             case ev.TranscriptReady() if event.text:
                 turn.marks.setdefault("transcript", now)
                 turn.secret = turn.secret or self._secret
-                turn.caller = MASK if turn.secret else event.text
+                turn.caller, turn.shown = MASK if turn.secret else event.text, None
+                self.privacy.understood(self.turns)
             case ev.RuleMatched():
                 turn.marks["rule"] = now
                 turn.rule = (event.rule or "") + ("" if event.sure or not event.rule else "?")
@@ -96,7 +104,7 @@ class Timeline:
             case ev.Parsed():
                 turn.marks["parsed"] = now
                 if self._secret and turn.caller:  # it turns out that what he said was one
-                    turn.secret, turn.caller = True, MASK
+                    turn.secret, turn.caller, turn.shown = True, MASK, None
             case ev.TurnJudged():
                 turn.marks.setdefault("judged", now)
             case ev.ModelText():
@@ -146,7 +154,9 @@ class Timeline:
         match command:
             case cmd.Listen():
                 self._utterance = command.utterance
-                self._turn(command.utterance)
+                if command.slot is not None:
+                    turn = self._turn(command.utterance)
+                    turn.asked, turn.slot = command.slot.kind, command.slot.name
             case cmd.Transcribe() if command.purpose != "partial":
                 self._turn(command.utterance).marks.pop("transcript", None)
             case cmd.Generate():

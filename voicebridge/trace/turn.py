@@ -109,6 +109,11 @@ class TurnTrace:
     engines: dict[str, str] = field(default_factory=lambda: dict.fromkeys(ENGINE_KINDS, ""))
     """Who served it, by kind; `disk`: only lines that were rendered before."""
     secret: bool = False
+    shown: str | None = None
+    """What he said as it may be shown; None where that is not known yet."""
+    asked: str = ""
+    """The kind of slot that he was asked for, and its name."""
+    slot: str = ""
 
     @property
     def gap(self) -> float | None:
