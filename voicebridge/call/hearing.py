@@ -15,6 +15,7 @@ from voicebridge.audio.pcm import FRAME_S, frame_bytes, silence
 from voicebridge.audio.vad import SpeechStarted as VoiceBegan
 from voicebridge.audio.vad import SpeechStopped as VoiceEnded
 from voicebridge.audio.vad import VoiceActivityDetector
+from voicebridge.call.lag import Lag
 from voicebridge.conversation import events as ev
 from voicebridge.engines.base import SttSession, Transcript
 
@@ -56,6 +57,7 @@ class Hearing:
         self._past = bytearray()
         self._past_from = 0  # sample position of the first byte kept
         self._heard = 0  # samples received so far
+        self._lag = Lag(rate)
         self._fed = 0  # samples up to here are with the recogniser, or will not go there
         self._feeding = False
         self._hold = 0  # samples heard before what he says now may go to the recogniser unasked
@@ -123,6 +125,7 @@ class Hearing:
         self._stream()
         self._past += pcm
         self._heard += len(pcm) // BYTES_PER_SAMPLE
+        late = self._lag.heard(self._heard, time.monotonic())
         told: list[ev.SpeechStarted | ev.SpeechStopped] = []
         for change in self._vad.feed(pcm):
             match change:
@@ -132,11 +135,11 @@ class Hearing:
                     self._fed = max(self._fed, at_sample - int(PREROLL_S * self._rate))
                     self._feeding = True
                     self._hold = at_sample + int(HOLD_S * self._rate)
-                    told.append(ev.SpeechStarted(ago=self._ago(at_sample)))
+                    told.append(ev.SpeechStarted(ago=self._ago(at_sample), late=late))
                 case VoiceEnded(last_voice_sample):
                     self._due = last_voice_sample + int(TAIL_S * self._rate)
                     voiced = max(0, last_voice_sample - self._began) / self._rate
-                    told.append(ev.SpeechStopped(ago=self._ago(last_voice_sample), voiced=voiced))
+                    told.append(ev.SpeechStopped(self._ago(last_voice_sample), voiced, late))
                     self._feeding = False
         self._forget()
         return told

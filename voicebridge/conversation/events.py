@@ -19,17 +19,23 @@ class CallStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """The caller's voice began `ago` seconds before this event (detection takes some time)."""
+    """The caller's voice began `ago` seconds before this event (detection takes some time), by the audio that has come.
+
+    `late`: how long that audio had waited to be heard (call/lag.py): so much earlier yet he spoke.
+    """
 
     ago: float = 0.0
+    late: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechStopped:
-    """The caller's last voiced sample lies `ago` seconds back; `voiced` is how long the stretch of voice was."""
+    """The caller's last voiced sample lies `ago` seconds back; `voiced` is how long the stretch of voice was. `late` as
+    in SpeechStarted."""
 
     ago: float = 0.0
     voiced: float = 0.0
+    late: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
