@@ -64,3 +64,21 @@ def test_a_password_file_that_is_not_there_is_named(tmp_path: Path, monkeypatch:
 def test_what_is_wrong_is_refused_with_its_place(tmp_path: Path, text: str, key: str):
     with pytest.raises(ConfigError, match=rf"voicebridge\.toml:\d+: {key}"):
         load(written(tmp_path, text))
+
+
+def test_a_password_may_be_a_credential_of_systemds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv(ari.PASSWORD_VARIABLE, raising=False)
+    config = load(written(tmp_path, '[ari]\npassword_credential = "ari"\n')).config
+    assert config.ari is not None
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with pytest.raises(OSError, match="LoadCredential=ari:PATH"):
+        config.ari.secret(ari.PASSWORD_VARIABLE)
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials" / "ari").write_text("geheim\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    assert config.ari.secret(ari.PASSWORD_VARIABLE) == "geheim"
+
+
+def test_a_password_comes_from_one_place(tmp_path: Path):
+    with pytest.raises(ConfigError, match="password and password_credential: give one of them"):
+        load(written(tmp_path, '[ari]\npassword = "x"\npassword_credential = "ari"\n'))

@@ -23,6 +23,7 @@ from voicebridge.cli.replay import replay
 from voicebridge.cli.report import report
 from voicebridge.cli.run import run
 from voicebridge.cli.scenarios import test
+from voicebridge.cli.service import install_service, uninstall_service, upgrade_service
 from voicebridge.cli.store import store
 from voicebridge.cli.web import web
 
@@ -59,3 +60,5 @@ for command in (
     main.add_command(command)
 for command in (export, purge):
     calls.add_command(command)
+for command in (install_service, uninstall_service, upgrade_service):
+    main.add_command(command)
