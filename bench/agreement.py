@@ -72,9 +72,9 @@ def first_sound(turn: dict[str, Any]) -> float | None:
     """Seconds from the caller's last voiced sample to whatever was said first, as the record has it."""
     if turn["last_voice"] is None or turn["gap_s"] is None:
         return None
-    fillers = [said["at"] - turn["last_voice"] for said in turn["said"] if said["kind"] == "filler" and said["at"]]
-    gap: float = turn["gap_s"]
-    return min([gap, *(at for at in fillers if at > 0)])
+    sounds: list[float] = [turn["gap_s"]]
+    sounds += [said["at"] - turn["last_voice"] for said in turn["said"] if said["kind"] == "filler" and said["at"]]
+    return min(at for at in sounds if at > 0)
 
 
 def offset(turns: Sequence[dict[str, Any]], exchanges: Sequence[Exchange]) -> float:
