@@ -17,6 +17,7 @@ from voicebridge.cli.when import when_option
 from voicebridge.trace.report.markdown import markdown
 from voicebridge.trace.report.page import page
 from voicebridge.trace.review import DAY_S, Review, review, unknown_rules
+from voicebridge.trace.store import Calls
 
 HOUR_S = 3_600.0
 ENDINGS = {".html": "html", ".htm": "html", ".json": "json", ".md": "md"}
@@ -56,12 +57,19 @@ def _reviews(path: Path | None, since: float, until: float, agent: str) -> tuple
     unknown = unknown_rules(settings_or_exit(path).agents)
     bucket_s = HOUR_S if until - since <= 2 * DAY_S else DAY_S
     errors = Console(stderr=True, highlight=False)
-    earlier = 2 * since - until
+
+    def made(kept: Calls, begin: float, end: float) -> Review:
+        records, origin = kept.records(begin, end, agent), _round(begin, bucket_s)
+        return review(records, since=begin, until=end, bucket_s=bucket_s, origin=origin, unknown=unknown)
+
     with opened(path) as kept, errors.status("reading calls"):
-        before = review(kept.records(earlier, since, agent), since=earlier, until=since, bucket_s=bucket_s,
-                        unknown=unknown)  # fmt: skip
-        now = review(kept.records(since, until, agent), since=since, until=until, bucket_s=bucket_s, unknown=unknown)
-    return now, before
+        return made(kept, since, until), made(kept, 2 * since - until, since)
+
+
+def _round(at: float, bucket_s: float) -> float:
+    """The midnight or the full hour before, on this machine's clock."""
+    moment = datetime.fromtimestamp(at).replace(minute=0, second=0, microsecond=0)
+    return (moment.replace(hour=0) if bucket_s >= DAY_S else moment).timestamp()
 
 
 def _made(form: str, now: Review, before: Review, agent: str) -> str:

@@ -1,8 +1,8 @@
 """What callers asked in vain, put together by wording: `is there parking` and `where can I park` are one question.
 
-Two wordings belong together where most words that carry meaning in the shorter one have a like in the other. Words that
-stand in many questions, and the little ones, carry none; what is left is compared by letters, so that endings and a
-recogniser's mistakes do no harm.
+Two wordings belong together where most of the words that carry meaning in the shorter one are in the other, too.
+Words that stand in many questions, and the little ones, carry none; what is left is compared by letters, so that
+endings and a recogniser's mistakes do no harm.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from rapidfuzz import fuzz
 
 from voicebridge.trace.findings import Miss, Question
 
-ALIKE = 0.6
-"""So much of the shorter wording's words must be found in the other."""
+ALIKE = 0.65
+"""So much of the shorter wording's letters must be in words that are in the other: long words tell more."""
 SAME_WORD = 84.0
 """RapidFuzz's ratio from which two words count as one."""
 SAME_LINE = 88.0
@@ -104,7 +104,8 @@ def _likeness(one: tuple[str, ...], other: tuple[str, ...]) -> float:
     if not one or not other:
         return 1.0 if one == other else 0.0
     short, long = sorted((one, other), key=len)
-    return sum(any(_same(a, b) for b in long) for a in short) / len(short)
+    found = sum(len(a) for a in short if any(_same(a, b) for b in long))
+    return found / sum(map(len, short))
 
 
 def _same(a: str, b: str) -> bool:
@@ -117,7 +118,7 @@ def _same(a: str, b: str) -> bool:
 def _telling(text: str, dull: frozenset[str]) -> tuple[str, ...]:
     words = dict.fromkeys(_WORD.findall(text.casefold()))
     little = [word for word in words if word not in _LITTLE and not (len(word) < 3 and not word.isdigit())]
-    return tuple(word for word in little if word not in dull) or tuple(little)
+    return tuple(word for word in little if word not in dull) or tuple(little) or tuple(words)
 
 
 def _dull(texts: Iterable[str]) -> frozenset[str]:

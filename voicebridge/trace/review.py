@@ -25,9 +25,11 @@ def review(
     since: float,
     until: float,
     bucket_s: float = DAY_S,
+    origin: float | None = None,
     unknown: Mapping[str, Collection[str]] | None = None,
 ) -> Review:
-    """Of the calls that began in [since, until), unix seconds; others are passed over. `bucket_s`: over time.
+    """Of the calls that began in [since, until), unix seconds; others are passed over. `bucket_s`: over time;
+    the first bucket begins at `origin` (at most `since`, which it is by default), so that days can begin at midnight.
 
     `unknown`: by agent, the names of its rules that admit not to know; see `unknown_rules`.
     """
@@ -46,7 +48,8 @@ def review(
         greeting_s=percentile(tally.cut_after, 50) if tally.cut_after else None,
         stopped=spread(tally.stops), gap=spread(gaps), over_budget=sum(gap > BUDGET_S for gap in gaps),
         by_source=tally.by_source(), by_actor=spread_by_actor(tally.timed), blamed=_ranked(tally.blamed),
-        buckets=tally.buckets(since, until, bucket_s), loads=tally.loads(), handoffs=tally.reasons(),
+        buckets=tally.buckets(since if origin is None else origin, until, bucket_s),
+        loads=tally.loads(), handoffs=tally.reasons(),
         refusals=tally.refusals(), tools=tally.tools(), questions=grouped(tally.asked),
         misses=tally.repeats.found(), slowest=tally.slowest, failovers=tally.failovers(),
         troubles=_ranked(tally.troubles),

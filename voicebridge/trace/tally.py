@@ -32,8 +32,9 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class TimedTurn:
-    """`at`: unix seconds; `gap`: seconds; `shares`: seconds by actor."""
+    """`began`: its call, `at`: its last voiced sample, unix seconds; `gap`: seconds; `shares`: seconds by actor."""
 
+    began: float
     at: float
     gap: float
     source: str
@@ -165,7 +166,7 @@ class Tally:
             return
         turn = with_spans(turn)
         shares = by_actor(turn)
-        self.timed.append(TimedTurn(began + voice, gap, str(turn.get("source") or "line"), shares))
+        self.timed.append(TimedTurn(began, began + voice, gap, str(turn.get("source") or "line"), shares))
         blame = turn.get("slow") or slow(turn)
         if blame is None:
             return
@@ -216,14 +217,14 @@ class Tally:
             gaps[turn.source].append(turn.gap)
         return {source: spread(gaps[source]) for source in sorted(gaps, key=lambda name: -len(gaps[name]))}
 
-    def buckets(self, since: float, until: float, bucket_s: float) -> tuple[Bucket, ...]:
-        """Contiguous from `since` on; empty ones too."""
+    def buckets(self, origin: float, until: float, bucket_s: float) -> tuple[Bucket, ...]:
+        """Contiguous from `origin` on; empty ones too. A turn counts where its call began."""
         turns: dict[int, list[TimedTurn]] = defaultdict(list)
         for turn in self.timed:
-            turns[int((turn.at - since) // bucket_s)].append(turn)
-        begun = Counter(int((began - since) // bucket_s) for began, _ in self.lasted)
-        number = max(1, -int(-(until - since) // bucket_s))
-        return tuple(_bucket(since + place * bucket_s, begun[place], turns[place]) for place in range(number))
+            turns[int((turn.began - origin) // bucket_s)].append(turn)
+        begun = Counter(int((began - origin) // bucket_s) for began, _ in self.lasted)
+        number = max(1, -int(-(until - origin) // bucket_s))
+        return tuple(_bucket(origin + place * bucket_s, begun[place], turns[place]) for place in range(number))
 
     def loads(self) -> tuple[Load, ...]:
         """At 1, 2 to 3, 4 to 7, 8 to 15 ... calls at once."""

@@ -19,7 +19,7 @@ from voicebridge.trace.report.content import (
     sections,
 )
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
+_SPECIAL = re.compile(r"([\\`*\[\]<>|#~]|(?<!\w)_|_(?!\w))")
 
 
 def markdown(now: Review, before: Review, *, agent: str = "") -> str:
