@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from html import escape
 
 HEIGHT = 190
+TALL = 260
 TOP = 16
 BOTTOM = 26
 LEFT = 7.0
 """Percent of the width for the numbers of the axis."""
-LABELS = 8
+LABELS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +51,15 @@ def axis(highest: float, *, whole: bool = False) -> Axis:
     return Axis(step * count, step, tuple(step * n for n in range(count + 1)))
 
 
-def columns(made: Sequence[Column], summary: str, *, unit: str = "", whole: bool = False) -> str:
-    """Stacked columns side by side."""
+def columns(made: Sequence[Column], summary: str, *, unit: str = "", whole: bool = False, height: int = HEIGHT) -> str:
+    """Stacked columns side by side. `height`: pixels."""
     scale = axis(max((column.top for column in made), default=0.0), whole=whole)
-    floor = HEIGHT - BOTTOM
+    floor = height - BOTTOM
 
     def y(value: float) -> float:
         return floor - (floor - TOP) * value / scale.top
 
-    parts = [f'<svg class="chart" role="img" aria-label="{escape(summary)}" width="100%" height="{HEIGHT}">']
+    parts = [f'<svg class="chart" role="img" aria-label="{escape(summary)}" width="100%" height="{height}">']
     for number in scale.numbers:
         parts.append(f'<line class="grid" x1="{LEFT}%" x2="100%" y1="{y(number):.1f}" y2="{y(number):.1f}"/>')
         parts.append(
@@ -69,8 +70,8 @@ def columns(made: Sequence[Column], summary: str, *, unit: str = "", whole: bool
     every = max(1, math.ceil(len(made) / LABELS))
     for place, column in enumerate(made):
         x = LEFT + place * width
-        parts.append(_column(column, x, width, y))
-        if place % every == 0:
+        parts.append(_column(column, x, width, floor, y))
+        if (len(made) - 1 - place) % every == every // 2:
             parts.append(
                 f'<text class="tick" x="{x + width / 2:.2f}%" y="{floor + 18}" text-anchor="middle">'
                 f"{escape(column.label)}</text>"
@@ -78,10 +79,10 @@ def columns(made: Sequence[Column], summary: str, *, unit: str = "", whole: bool
     return "".join([*parts, "</svg>"])
 
 
-def _column(column: Column, x: float, width: float, y: Callable[[float], float]) -> str:
+def _column(column: Column, x: float, width: float, floor: float, y: Callable[[float], float]) -> str:
     pad = width * 0.14
     found = [f"<g><title>{escape(column.title)}</title>"]
-    found.append(f'<rect class="hit" x="{x:.2f}%" width="{width:.2f}%" y="{TOP}" height="{HEIGHT - BOTTOM - TOP}"/>')
+    found.append(f'<rect class="hit" x="{x:.2f}%" width="{width:.2f}%" y="{TOP}" height="{floor - TOP}"/>')
     base = 0.0
     for kind, value in column.parts:
         if value > 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ from voicebridge.trace.findings import Bucket, Review
 from voicebridge.trace.record import Record
 from voicebridge.trace.review import review
 from voicebridge.trace.spans import ACTORS
-from voicebridge.web.charts import Column, columns
+from voicebridge.web.charts import TALL, Column, columns
 
 HOUR_S = 3600.0
 DAY_S = 86_400.0
@@ -45,8 +45,12 @@ Records = Callable[[float, float, str], Iterable[Record]]
 class Overviews:
     """Reviews by span and agent. May be used by several threads; each review is made once a minute at most."""
 
-    def __init__(self, records: Records, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, records: Records, unknown: Mapping[str, Collection[str]], clock: Callable[[], float] = time.time
+    ) -> None:
+        """`unknown`: see `review`."""
         self._records = records
+        self._unknown = unknown
         self._clock = clock
         self._kept: dict[tuple[str, str], Review] = {}
         self._lock = threading.Lock()
@@ -58,7 +62,9 @@ class Overviews:
             if kept is not None and now - kept.until < KEPT_S:
                 return kept
             since = _start(now, span)
-            made = review(self._records(since, now, agent), since=since, until=now, bucket_s=span.bucket_s)
+            made = review(
+                self._records(since, now, agent), since=since, until=now, bucket_s=span.bucket_s, unknown=self._unknown
+            )
             if len(self._kept) >= _CACHED:
                 self._kept.clear()
             self._kept[span.name, agent] = made
@@ -91,7 +97,7 @@ def gap_plot(found: Review, span: Span) -> Markup:
     summary = "Response gap over time"
     if found.gap.p50 is not None and found.gap.p95 is not None:
         summary += f": p50 {found.gap.p50:.2f} s, p95 {found.gap.p95:.2f} s over all"
-    return Markup(columns(made, summary, unit=" s"))  # noqa: S704 - escaped there
+    return Markup(columns(made, summary, unit=" s", height=TALL))  # noqa: S704 - escaped there
 
 
 def _gap_title(bucket: Bucket, span: Span) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,6 @@ from voicebridge.trace.record import Record
 from voicebridge.trace.rows import Page, Query
 from voicebridge.trace.spans import ACTORS
 from voicebridge.trace.store.database import NoStoreError, StoreError
-
 from voicebridge.web import search, view
 from voicebridge.web.charts import share_bar
 from voicebridge.web.guard import form, session_of
@@ -43,14 +42,15 @@ class Kept(Protocol):
 
 @dataclass
 class Pages:
-    """`erase`: deletes all of a call, blocking; raises StoreError and OSError."""
+    """`erase`: deletes all of a call, blocking; raises StoreError and OSError. `unknown`: see `trace.review`."""
 
     calls: Kept
     erase: Callable[[str], None]
+    unknown: Mapping[str, Collection[str]] = field(default_factory=dict)
     numbers: search.Numbers = field(default_factory=search.Numbers)
 
     def __post_init__(self) -> None:
-        self._overviews = Overviews(self.calls.records)
+        self._overviews = Overviews(self.calls.records, self.unknown)
         self._templates = Environment(
             loader=PackageLoader("voicebridge.web"),
             autoescape=True,

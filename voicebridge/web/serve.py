@@ -11,6 +11,7 @@ import uvicorn
 
 from voicebridge.config import ConfigError, Settings, split_address, unbound
 from voicebridge.control.client import Control
+from voicebridge.trace.review import unknown_rules
 from voicebridge.trace.store.erase import Wanted, erase
 from voicebridge.trace.store.reader import open_calls
 from voicebridge.web.access import Door, check_exposure, networks, own_names, password_of
@@ -41,7 +42,7 @@ class Dashboard:
         self.port = port
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
         door = Door(password, announce=self._announce)
-        pages = Pages(open_calls(self.settings), self._erase)
+        pages = Pages(open_calls(self.settings), self._erase, unknown_rules(self.settings.agents))
         app = make_app(pages, Live(lambda: Control.of(self.settings)), door, allow=allow, names=own_names(web))
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -67,7 +68,14 @@ class Dashboard:
 
     def serve(self) -> None:
         """Until SIGTERM or Ctrl-C."""
-        asyncio.run(self._server.serve(sockets=[self._socket]))
+        asyncio.run(self.run())
+
+    async def run(self) -> None:
+        await self._server.serve(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """From the loop it runs in; requests get a moment to end."""
+        self._server.should_exit = True
 
 
 def _listening(address: str) -> socket.socket:

@@ -25,7 +25,7 @@ PACE_S = 0.065
 CHARACTER = 1.9
 """Percent of the width that a letter of a label needs, on a telephone."""
 LEAD = 0.06
-"""So much of the gap is shown before it."""
+"""So much of the gap is shown before it, and of the answer behind it."""
 
 NAMES = {
     "caller": "caller",
@@ -42,6 +42,10 @@ NAMES = {
     "agent": "answer playing",
 }
 """Actors as the legend names them: those of `trace.spans` and who is heard."""
+
+
+SHORT = {**NAMES, "match": "rules", "llm": "model"}
+"""As they are written beside their bars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ def picture(turn: Turn) -> Picture | None:
         begin -= LEAD * max(0.2, audible - begin)
     cut = turn.get("cut_at") if turn.get("cut_off") else None
     end = max([*ends, begin + 0.2, *([cut] if cut is not None else [])])
+    end += LEAD * (end - (begin if audible is None else audible))
     bars: list[Bar] = []
     for rows in (_wait(turn, zero, begin), _tries(turn), _speech(turn)):
         first = max((bar.row for bar in bars), default=-1) + 1
@@ -128,10 +133,11 @@ def _wait(turn: Turn, zero: float | None, begin: float) -> Iterator[Bar]:
     for row, span in enumerate(spans):
         ms = (span["to"] - span["from"]) * 1000
         reached = STAGES.get(span["name"], span["name"])
-        name = NAMES.get(span["actor"], span["actor"])
-        yield Bar(
-            row, span["actor"], span["from"], span["to"], f"{name} {ms:.0f} ms", f"{name}: {reached}, {ms:.0f} ms"
-        )
+        name = SHORT.get(span["actor"], span["actor"])
+        if span["actor"] == "tool" and len(turn.get("tools") or ()) == 1:
+            name = f"tool {turn['tools'][0]['tool']}"
+        title = f"{name}: {reached}, {ms:.0f} ms"
+        yield Bar(row, span["actor"], span["from"], span["to"], f"{name} {ms:.0f} ms", title)
 
 
 def lasting(turn: Turn) -> list[dict[str, Any]]:
@@ -140,15 +146,17 @@ def lasting(turn: Turn) -> list[dict[str, Any]]:
 
 
 def _tries(turn: Turn) -> Iterator[Bar]:
-    """A row a tool: its attempts, those that failed hatched."""
-    for row, tool in enumerate(turn.get("tools", ())):
+    """A row a tool: its attempts, those that failed hatched. The only one that was waited for is named by its span."""
+    tools = turn.get("tools") or ()
+    named = len(tools) == 1 and any(span["actor"] == "tool" for span in lasting(turn))
+    for row, tool in enumerate(tools):
         whole = {"at": tool["at"], "ms": tool["ms"], "cause": "" if tool["ok"] else tool["cause"] or "not finished"}
         tries = tool.get("try") or [whole]
         for number, attempt in enumerate(tries, 1):
             end = attempt["at"] + (attempt["ms"] or 0) / 1000
             which = f"attempt {number}: " if len(tries) > 1 else ""
             title = f"{tool['tool']}, {which}{attempt['ms'] or 0} ms, {attempt['cause'] or 'ok'}"
-            label = _tool_label(tool, len(tries)) if number == len(tries) else ""
+            label = _tool_label(tool, len(tries)) if number == len(tries) and not named else ""
             yield Bar(row, "tool", attempt["at"], end, label, title, bool(attempt["cause"]), tries[0]["at"])
 
 
@@ -199,7 +207,7 @@ def _background(made: Picture) -> Iterator[str]:
         text = in_words(tick) if tick == shown[-1] else f"{tick * 1000:g}" if shown[-1] < 1 else f"{tick:g}"
         yield f'<text class="tick" x="{x:.2f}%" y="{floor + 17}" text-anchor="middle">{text}</text>'
     if s.bend_at < 100:
-        played = in_words(round(s.end - made.audible, 1))
+        played = in_words(round((s.end - made.audible) / (1 + LEAD), 1))
         yield f'<text class="tick" x="100%" dx="-4" y="{floor + 17}" text-anchor="end">answer {played}</text>'
 
 
