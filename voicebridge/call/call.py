@@ -35,6 +35,7 @@ from voicebridge.pbx.leg import MediaLeg
 from voicebridge.trace import eventlog
 from voicebridge.trace.bus import Bus
 from voicebridge.trace.frames import FrameGaps
+from voicebridge.trace.keeping import Keeping
 from voicebridge.trace.privacy import Privacy
 from voicebridge.trace.record import origin
 from voicebridge.trace.timeline import Timeline
@@ -93,11 +94,10 @@ class Call:
         judged = parts.judge is not None
         self.core = Conversation(parts.agent, context_tokens=context, judged=judged)
         self.news = News(bus, self.id, self.core, self.timeline, self.zero)
-        self.events: list[str] = []
-        self._keep_events = keep_events
-        self._heard_from = 1  # where the events of this utterance begin, behind the header
+        self._kept: Keeping | None = None
         if keep_events:
-            self.events.append(eventlog.header(parts.agent, call=self.id, context_tokens=context, judged=judged))
+            head = eventlog.header(parts.agent, call=self.id, context_tokens=context, judged=judged)
+            self._kept = Keeping(self.privacy, head)
         self._rate = 0
         self._ledger: PlayoutLedger | None = None
         self._hearing: Hearing | None = None
@@ -219,16 +219,14 @@ class Call:
         now = time.monotonic()
         volunteered = isinstance(event, ev.Parsed) and self.core.tells_secret(event)
         secret = self.core.secret or volunteered
+        asked = self.core.asked
         wanted = self.core.handle(event, now)
         secret = secret or self.core.secret
         self.timeline.watch(now, event, wanted, secret=secret)
-        if self._keep_events:
+        if self._kept is not None:
+            step = eventlog.Step(now, event, tuple(wanted))
             masked = secret or self.core.holds_secret
-            if volunteered:
-                self.events[self._heard_from :] = map(eventlog.masked_line, self.events[self._heard_from :])
-            if any(isinstance(command, cmd.Listen) for command in wanted):
-                self._heard_from = len(self.events)
-            self.events.append(eventlog.line(eventlog.Step(now, event, tuple(wanted)), masked=masked))
+            self._kept.add(step, masked=masked, volunteered=volunteered, asked=asked)
         self.news.stepped()
         for command in wanted:
             self._carry_out(command)
@@ -343,6 +341,11 @@ class Call:
         if self._recorder is not None:
             await self._recorder.close()
         self._finished(self)
+
+    @property
+    def events(self) -> list[str]:
+        """The event log, where one is kept; to be asked for when the call is over."""
+        return self._kept.lines() if self._kept is not None else []
 
     @property
     def outcome(self) -> cmd.Outcome:

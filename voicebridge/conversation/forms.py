@@ -292,6 +292,12 @@ class Forms(Acting):
         return {"confirming": "confirm", "changing": "change"}.get(filling.stage, filling.asked)
 
     @property
+    def asked(self) -> str:
+        """The kind of slot whose answer is awaited, "" where none is."""
+        slot = self._form.slot if self._form is not None else None
+        return slot.kind if slot is not None else ""
+
+    @property
     def secret(self) -> bool:
         """Whether what the caller says or keys now must not stand in any record."""
         filling = self._form

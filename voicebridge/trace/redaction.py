@@ -99,14 +99,14 @@ def redact_parts(
     found = _redacted(glue.join(parts), tuple(kinds), least).hidden
     made = []
     for part, end in zip(parts, ends, strict=True):
-        begin = end - len(part) - len(glue)
+        begin, blank = end - len(part) - len(glue), len(part) - len(part.lstrip())
         here = tuple(
             Hidden(
-                max(gone.begin - begin, 0), min(gone.end - begin, len(part)),
+                max(gone.begin - begin, blank if echo else 0), min(gone.end - begin, len(part)),
                 gone.mark if echo or gone.begin >= begin else "",
             )
             for gone in found
-            if gone.begin < begin + len(part) and gone.end > begin
+            if gone.begin < begin + len(part) and gone.end > begin + (blank if echo else 0)
         )  # fmt: skip
         made.append(_without(part, here))
     return tuple(made)
