@@ -187,9 +187,9 @@ def test_the_secret_comes_from_the_file_or_the_environment(tmp_path, monkeypatch
     monkeypatch.setenv("VB_WEBHOOK_SECRET", "from the environment")
     made = webhook_for(HandoffSettings(webhook="http://127.0.0.1/", secret_file=file))
     assert made is not None
-    assert made._secret == b"from the file"
-    assert webhook_for(HandoffSettings(webhook="http://127.0.0.1/"))._secret == b"from the environment"
-    assert webhook_for(HandoffSettings(webhook="http://127.0.0.1/", secret_env="VB_NOT_SET"))._secret == b""
+    assert made.sender.secret == b"from the file"
+    assert webhook_for(HandoffSettings(webhook="http://127.0.0.1/")).sender.secret == b"from the environment"
+    assert webhook_for(HandoffSettings(webhook="http://127.0.0.1/", secret_env="VB_NOT_SET")).sender.secret == b""
 
 
 @pytest.mark.parametrize(
