@@ -17,6 +17,7 @@ from voicebridge.cli.export import export
 from voicebridge.cli.load import load
 from voicebridge.cli.measure import measure_command
 from voicebridge.cli.models import models
+from voicebridge.cli.monitoring import monitoring
 from voicebridge.cli.plugins import plugins
 from voicebridge.cli.purge import purge
 from voicebridge.cli.replay import replay
@@ -54,8 +55,8 @@ def completion(shell: str) -> None:
 
 
 for command in (
-    run, call, calls, demo, dialplan, doctor, engines, load, measure_command, models, plugins, replay, report,
-    store, test, web,
+    run, call, calls, demo, dialplan, doctor, engines, load, measure_command, models, monitoring, plugins, replay,
+    report, store, test, web,
 ):  # fmt: skip
     main.add_command(command)
 for command in (export, purge):
