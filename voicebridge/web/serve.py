@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class Dashboard:
                 date_header=False,
             )  # fmt: skip
         )
+        # Addresses hold tokens and what was searched for: not even a logger that another has opened gets them.
+        logging.getLogger("uvicorn.access").disabled = True
         if password:
             self.say(f"the dashboard is at {self.url}")
 
