@@ -16,6 +16,8 @@ from voicebridge.pbx.asterisk.console import Console, ConsoleError
 from voicebridge.protocol.agi import DEFAULT_PORT
 
 OLDEST = 18
+TRIED = {22: "22.10.1"}
+"""By major version, what our tests have run with (docs/install.md has the table)."""
 CONNECT_S = 2.0
 APPLICATIONS = {
     "AudioSocket": "app_audiosocket", "TryExec": "app_exec", "AGI": "res_agi", "Gosub": "app_stack",
@@ -52,6 +54,10 @@ def version(told: str) -> Finding:
     if int(found[1]) < OLDEST:
         cure = f"voicebridge is made for Asterisk {OLDEST} and later: upgrade it"
         return Finding("asterisk", "fail", f"version {found[1]}.{found[2]} is too old", cure)
+    if int(found[1]) not in TRIED:
+        cure = f"nothing, if calls go well: only what Asterisk {OLDEST} has is used; please tell us"
+        told = f"version {found[1]}.{found[2]}: voicebridge was tried with {', '.join(TRIED.values())}"
+        return Finding("asterisk", "warn", told, cure)
     return Finding("asterisk", "ok", f"version {found[1]}.{found[2]}")
 
 

@@ -23,6 +23,7 @@ _wire_log.setLevel(logging.CRITICAL)  # what it would say is raised as AmiError
 PASSWORD_VARIABLE = "VB_AMI_PASSWORD"
 CONNECT_S = 3.0
 ANSWER_S = 5.0
+ANSWERED = "Command output follows"
 NEEDED = {"Redirect": "call", "Command": "command", "CoreStatus": "system"}
 """Actions that we use, and the class of `write =` in manager.conf that allows them."""
 
@@ -83,8 +84,8 @@ class Ami:
         await self._act({"Action": "Redirect", "Channel": channel, **where})
 
     async def command(self, text: str) -> list[str]:
-        """The lines that the CLI answers."""
-        answer = await self._act({"Action": "Command", "Command": text})
+        """The lines that the CLI answers; also where it says no, which Asterisk calls an error."""
+        answer = await self._act({"Action": "Command", "Command": text}, ANSWERED)
         output = answer.get("Output", answer.get("output", ""))
         return [str(line) for line in output] if isinstance(output, list) else str(output).splitlines()
 
@@ -93,7 +94,8 @@ class Ami:
         answer = await self._act({"Action": "ListCommands"})
         return frozenset(str(name) for name in dict(answer))
 
-    async def _act(self, action: Mapping[str, str]) -> Any:
+    async def _act(self, action: Mapping[str, str], answered: str = "") -> Any:
+        """`answered`: the message of an error that is none."""
         if any(not value.isprintable() for value in action.values()):
             raise AmiError(f"AMI {action['Action']}: a value holds control characters")
         sent = self._manager.send_action(dict(action))
@@ -101,8 +103,8 @@ class Ami:
             answer = await asyncio.wait_for(sent, ANSWER_S)
         except TimeoutError:
             raise AmiError(f"AMI at {self._access.address} does not answer {action['Action']}") from None
-        if not answer.success:
-            what = str(answer.get("Message", answer.get("message", "refused")))
+        what = str(answer.get("Message", answer.get("message", "refused")))
+        if not answer.success and what != answered:
             cure = ""
             if "ermission" in what:
                 cure = f"; {self._access.user!r} needs `write = {NEEDED.get(action['Action'], 'call')}` in manager.conf"
