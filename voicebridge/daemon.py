@@ -298,6 +298,7 @@ class Daemon:
         await self._entrance.shut()
         had_calls = len(self.registry) > 0
         await self.registry.drain(limit_s=drain_s)
+        await asyncio.to_thread(self.store.close)  # first of all: what else is put away may take longer than we have
         await self._entrance.close(asked=had_calls)  # after the calls: their PBX asks for their outcome
         if self.stasis is not None:
             await self.stasis.stop()
@@ -312,7 +313,6 @@ class Daemon:
             await self._webhook.close()
         await self.engines.stop()
         await self.observers.stop()
-        await asyncio.to_thread(self.store.close)
 
 
 def _store(settings: Settings) -> CallStore:
