@@ -62,8 +62,12 @@ def _serving(told: dict[str, Any]) -> Finding:
 def store(settings: Settings) -> Iterator[Finding]:
     """The database, what waits for it, and whether the disk will hold what is to be kept."""
     kept = settings.config.store
-    found = status(kept.dir, kept.url)
-    if found.problem and not (kept.dir / "calls.db").exists() and not kept.url:
+    try:
+        found = status(kept.dir, kept.url)
+    except OSError as error:  # the check of folders says it with its cure
+        yield Finding("store", "skip", f"{kept.dir}: {error.strerror}")
+        return
+    if found.problem and not kept.url and not (kept.dir / "calls.db").exists():
         yield Finding("store", "ok", f"{found.where}: will be made by the daemon")
     elif found.problem:
         cure = "calls go on and their records wait in files; voicebridge store status"
