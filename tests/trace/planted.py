@@ -10,7 +10,8 @@ from voicebridge.trace.blame import slow
 from voicebridge.trace.record import Record, Turn
 
 DAY_S = 86_400.0
-SINCE = 1_795_000_000.0
+SINCE = 1_795_003_200.0
+"""Noon in Greenwich: the same day nearly everywhere."""
 UNTIL = SINCE + 7 * DAY_S
 USUAL = {"vad": 0.08, "stt": 0.1, "match": 0.02, "endpoint": 0.08, "playout": 0.02}
 NAMES = {"vad": "detected", "stt": "transcript", "match": "rule", "llm": "first_token", "tool": "tool_done",

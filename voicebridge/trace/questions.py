@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rapidfuzz import fuzz
@@ -20,6 +20,8 @@ ALIKE = 0.65
 """So much of the shorter wording's letters must be in words that are in the other: long words tell more."""
 SAME_WORD = 84.0
 """RapidFuzz's ratio from which two words count as one."""
+START = 3
+"""Words that differ in so many first letters are never one."""
 SAME_LINE = 88.0
 """The same of two questions of a form: the second begins with "Sorry?", and values in it change."""
 COMMON = 0.25
@@ -68,57 +70,86 @@ class Asked:
 def grouped(asked: Sequence[Asked]) -> tuple[Question, ...]:
     """Those of most callers first."""
     dull = _dull(one.text for one in asked)
-    groups: list[_Group] = []
-    known: dict[tuple[str, str, str], _Group] = {}
+    shelf = _Shelf()
     for one in asked:
-        key = (one.kind, one.rule if one.kind == "unsure" else "", one.text.casefold())
-        group = known.get(key) or _fitting(one, _telling(one.text, dull), groups)
+        group = shelf.group(one, lambda text: _telling(text, dull))
         if group is None:
             continue
-        known[key] = group
         group.texts[one.text.strip()] += 1
         group.calls[one.call_id] = None
         if one.rule:
             group.rules[one.rule] += 1
-    made = [_question(group) for group in groups]
+    made = [_question(group) for group in shelf.groups]
     return tuple(sorted(made, key=lambda question: (-question.calls, -question.asked, question.text)))
 
 
-def _fitting(one: Asked, words: tuple[str, ...], groups: list[_Group]) -> _Group | None:
-    """The nearest group, a new one where none is near; None where there are too many already."""
-    best, score = None, ALIKE
-    for group in groups:
-        apart = group.kind != one.kind or (one.kind == "unsure" and one.rule not in group.rules)
-        if not apart and (near := _likeness(words, group.words)) >= score:
-            best, score = group, near + 1e-9
-    if best is None and len(groups) < MOST_GROUPS:
-        best = _Group(one.kind, words)
-        if one.rule:
-            best.rules[one.rule] = 0
-        groups.append(best)
-    return best
+class _Shelf:
+    """The groups so far, found by their words."""
+
+    def __init__(self) -> None:
+        self.groups: list[_Group] = []
+        self._known: dict[tuple[str, str, str], _Group] = {}
+        self._by_word: dict[tuple[str, str, str], list[_Group]] = {}
+        self._words = _Words()
+
+    def group(self, one: Asked, telling: Callable[[str], tuple[str, ...]]) -> _Group | None:
+        """The nearest group, a new one where none is near; None where there are too many already."""
+        apart = (one.kind, one.rule if one.kind == "unsure" else "")
+        key = (*apart, one.text.casefold())
+        if key in self._known:
+            return self._known[key]
+        words = tuple(dict.fromkeys(self._words.stem(word) for word in telling(one.text)))
+        near = {id(group): group for word in words for group in self._by_word.get((*apart, word), ())}
+        found = max(near.values(), key=lambda group: _likeness(words, group.words), default=None)
+        if found is None or _likeness(words, found.words) < ALIKE:
+            found = self._new(one, words, apart)
+        if found is not None:
+            self._known[key] = found
+        return found
+
+    def _new(self, one: Asked, words: tuple[str, ...], apart: tuple[str, str]) -> _Group | None:
+        if len(self.groups) >= MOST_GROUPS:
+            return None
+        made = _Group(one.kind, words)
+        self.groups.append(made)
+        for word in words:
+            self._by_word.setdefault((*apart, word), []).append(made)
+        return made
+
+
+class _Words:
+    """One word for all that are like it: the first that was seen."""
+
+    def __init__(self) -> None:
+        self._stems: dict[str, str] = {}
+        self._by_start: dict[str, list[str]] = {}
+
+    def stem(self, word: str) -> str:
+        if word not in self._stems:
+            self._stems[word] = self._like(word) or word
+        return self._stems[word]
+
+    def _like(self, word: str) -> str:
+        """Among those that begin alike: misheard words seldom differ in their first letters."""
+        start = word[:START]
+        for other in self._by_start.get(start, ()):
+            short, long = sorted((word, other), key=len)
+            if (len(short) > START and long.startswith(short)) or fuzz.ratio(word, other) >= SAME_WORD:
+                return other
+        self._by_start.setdefault(start, []).append(word)
+        return ""
 
 
 def _likeness(one: tuple[str, ...], other: tuple[str, ...]) -> float:
-    """0 to 1. Wordings without a word that tells something are like each other only."""
-    if not one or not other:
-        return 1.0 if one == other else 0.0
+    """0 to 1."""
     short, long = sorted((one, other), key=len)
-    found = sum(len(a) for a in short if any(_same(a, b) for b in long))
-    return found / sum(map(len, short))
-
-
-def _same(a: str, b: str) -> bool:
-    short, long = sorted((a, b), key=len)
-    if len(short) >= 4 and long.startswith(short):  # park, parking
-        return True
-    return fuzz.ratio(a, b) >= SAME_WORD
+    return sum(len(word) for word in short if word in long) / sum(map(len, short))
 
 
 def _telling(text: str, dull: frozenset[str]) -> tuple[str, ...]:
     words = dict.fromkeys(_WORD.findall(text.casefold()))
     little = [word for word in words if word not in _LITTLE and not (len(word) < 3 and not word.isdigit())]
-    return tuple(word for word in little if word not in dull) or tuple(little) or tuple(words)
+    return tuple(word for word in little if word not in dull) or tuple(little) or tuple(words) or (text.strip() or "?",)
 
 
 def _dull(texts: Iterable[str]) -> frozenset[str]:

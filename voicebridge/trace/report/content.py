@@ -272,7 +272,7 @@ def _seconds(value: float | None) -> str:
 
 
 def length(value: float) -> str:
-    return f"{value / 3600:.1f} hours" if value >= 5400 else f"{value / 60:.0f} minutes"
+    return f"{value / 3600:.1f} hours" if value >= 5400 else count(round(value / 60), "minute")
 
 
 def clock(at: float) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from html import escape
 
 from voicebridge.trace.findings import Bucket, Review
+from voicebridge.trace.report.content import count
 from voicebridge.trace.spans import ACTORS
 
 WIDTH, HEIGHT = 720, 220
@@ -117,7 +118,8 @@ def _named(bucket: Bucket, bucket_s: float) -> str:
 
 
 def _numbers(bucket: Bucket) -> str:
+    begun = count(bucket.calls, "call")
     if bucket.p50 is None or bucket.p95 is None:
-        return f": {bucket.calls} calls"
+        return f": {begun}"
     shares: Sequence[str] = [f"{actor} {took:.2f}" for actor, took in bucket.actors.items()]
-    return f": {bucket.calls} calls, p50 {bucket.p50:.2f} s, p95 {bucket.p95:.2f} s; mean by {', '.join(shares)}"
+    return f": {begun}, p50 {bucket.p50:.2f} s, p95 {bucket.p95:.2f} s; mean by {', '.join(shares)}"
