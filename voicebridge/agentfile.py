@@ -156,6 +156,8 @@ def _text_problems(agent: AgentSpec) -> Iterator[tuple[tuple[int | str, ...], st
         texts = (value,) if isinstance(value, str) else value
         if name not in MAY_BE_EMPTY and (not texts or not all(text.strip() for text in texts)):
             yield ("lines", name), f"lines.{name}: is empty, and nothing would be said"
+    if agent.disclosure and not agent.disclosure.strip():
+        yield ("disclosure",), 'disclosure: is blank; disclosure = "" says nothing'
     if agent.greeting and not agent.greeting.strip():
         yield ("greeting",), 'greeting: is blank; greeting = "" lets the caller speak first'
     for text in agent.fixed_lines():

@@ -30,7 +30,10 @@ def test_fixed_lines_are_all_that_is_said_without_a_model_each_once():
     assert len(set(lines)) == len(lines)
     assert "" not in lines
     spoken = {text for value in dataclasses.asdict(agent.lines).values() for text in ([value] * isinstance(value, str))}
-    assert spoken <= set(lines)
+    asked = {agent.lines.record_announce, agent.lines.record_ask}
+    assert spoken - asked <= set(lines)
+    assert asked.isdisjoint(lines), "nobody is told where nothing says so"
+    assert agent.lines.record_ask in dataclasses.replace(agent, recording_consent="ask").fixed_lines()
     assert {*agent.lines.still, *agent.lines.tool_failed, *agent.lines.hold, *agent.lines.repeat} <= set(lines)
     assert {"Hi.", "Hm.", "Still there?", "No idea.", "One.", "Two.", "Bye."} <= set(lines)
     assert {"Which day?", "What day?", "Left.", "Looking.", "Not booked."} <= set(lines)

@@ -19,8 +19,10 @@ from voicebridge.audio.recording import Recorder
 from voicebridge.audio.resample import resample_segment
 from voicebridge.audio.tones import Loop, hold_music, keys, under
 from voicebridge.call.acts import Acts
+from voicebridge.call.document import document
 from voicebridge.call.hearing import JUDGED_S, KEEP_S, Hearing
 from voicebridge.call.news import News
+from voicebridge.call.taping import Tape
 from voicebridge.call.work import Parts, Work
 from voicebridge.conversation import commands as cmd
 from voicebridge.conversation import events as ev
@@ -37,7 +39,6 @@ from voicebridge.trace.bus import Bus
 from voicebridge.trace.frames import FrameGaps
 from voicebridge.trace.keeping import Keeping
 from voicebridge.trace.privacy import Privacy
-from voicebridge.trace.record import origin
 from voicebridge.trace.timeline import Timeline
 
 log = logging.getLogger(__name__)
@@ -48,8 +49,8 @@ TAKEN_S = 0.5
 """So long a leg that ended while a human was rung may still turn out to be a transfer."""
 WAITS_FOR_CALLER = frozenset({"no_input", "call_length"})
 """Timers of a call whose agent has nothing to do."""
-RECORD_AHEAD_FRAMES = 10
-"""What the caller sends faster than we speak is left out of the recording: its sides stay together."""
+OUR_KEYS = 0
+"""The number of segments of tones; speech counts from 1."""
 START_WITHOUT_AUDIO_S = 0.1
 """The rate is known from the caller's first frame; a mute caller is greeted all the same."""
 
@@ -66,7 +67,7 @@ class Call:
         parts: Parts,
         *,
         finished: Callable[[Call], None],
-        recorder: Callable[[int], Recorder | None] = lambda rate: None,
+        recorder: Callable[[int], Recorder | None] | None = None,
         keep_events: bool = False,
         ticket: Ticket | None = None,
         bus: Bus | None = None,
@@ -80,7 +81,7 @@ class Call:
         self.began_at = time.time()
         self.zero = time.monotonic()
         self.privacy = privacy or Privacy()
-        self._caller_key = self.privacy.key(self.request.caller)
+        self.caller_key = self.privacy.key(self.request.caller)
         self.timeline = Timeline(self.privacy)
         self.frames = FrameGaps()
         self.ending: cmd.EndCall | None = None
@@ -88,20 +89,20 @@ class Call:
         self.summary = ""
         """One line for the human who takes the caller."""
         self._finished = finished
-        self._make_recorder = recorder
         context = parts.llm.context_tokens if parts.llm is not None else 2048
         context -= room(for_model(parts.agent))  # the engine tells the model of them
         judged = parts.judge is not None
-        self.core = Conversation(parts.agent, context_tokens=context, judged=judged)
+        recorded = recorder is not None
+        self.core = Conversation(parts.agent, context_tokens=context, judged=judged, recorded=recorded)
+        self.tape = Tape(lambda: recorder(self.rate) if recorder is not None else None)
         self.news = News(bus, self.id, self.core, self.timeline, self.zero)
         self._kept: Keeping | None = None
         if keep_events:
-            head = eventlog.header(parts.agent, call=self.id, context_tokens=context, judged=judged)
+            head = eventlog.header(parts.agent, call=self.id, context_tokens=context, judged=judged, recorded=recorded)
             self._kept = Keeping(self.privacy, head)
-        self._rate = 0
+        self.rate = 0
         self._ledger: PlayoutLedger | None = None
         self._hearing: Hearing | None = None
-        self._recorder: Recorder | None = None
         self._work: Work | None = None
         self._acts = Acts(
             self.id, parts.agent, self.request, tools=parts.tools, desk=parts.desk, outside=parts.outside,
@@ -111,7 +112,6 @@ class Call:
         self._inbox: deque[ev.Event] = deque()
         self._handling = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._caller_frame = bytearray()
         self._closed = False
 
     # ---- the leg
@@ -121,16 +121,16 @@ class Call:
             self._begin(self.leg.rate)
         if self._hearing is None:
             return
-        if rate != self._rate:  # a mute caller was greeted, and turns out to send at another rate
-            pcm = resample_segment(pcm, rate, self._rate)
-        if self._recorder is not None:
-            self._caller_frame += bytes(len(pcm)) if self.core.secret else pcm
+        if rate != self.rate:  # a mute caller was greeted, and turns out to send at another rate
+            pcm = resample_segment(pcm, rate, self.rate)
+        self.tape.hear(pcm, secret=self.core.secret)
         for event in self._hearing.hear(pcm):
             self.tell(event)
 
     def on_dtmf(self, digit: str) -> None:
         if self._ledger is None:
             self._begin(self.leg.rate)
+        self.tape.key()
         self.tell(ev.Dtmf(digit))
 
     def on_closed(self, reason: str) -> None:
@@ -168,10 +168,7 @@ class Call:
             self._hearing.played(frame)
         for event in self._hearing.tick() if self._hearing is not None else ():
             self.tell(event)
-        if self._recorder is not None:
-            size = len(frame)
-            self._recorder.write(bytes(self._caller_frame[:size]), frame)
-            del self._caller_frame[: max(size, len(self._caller_frame) - RECORD_AHEAD_FRAMES * size)]
+        self.tape.tick(frame, may=self.core.may_record, secret=self.core.secret)
         for played in ledger.take_events():
             self._played(played)
         self.news.tick()
@@ -179,22 +176,23 @@ class Call:
     def _played(self, played: SegmentStarted | SegmentFinished | Drained) -> None:
         match played:
             case SegmentStarted():
+                self.tape.tones(played.segment == OUR_KEYS)
                 if played.first_voiced_s is not None:
                     self.timeline.audible(played.segment, time.monotonic() + played.first_voiced_s)
                 self.tell(ev.PlaybackStarted(played.segment))
             case SegmentFinished():
+                self.tape.tones(False)
                 self.tell(ev.PlaybackFinished(played.segment))
             case Drained():
                 self.tell(ev.Drained())
 
     def _begin(self, rate: int) -> None:
-        self._rate = rate
+        self.rate = rate
         self._ledger = PlayoutLedger(rate)
         agent = self.parts.agent
         ears = self.parts.stt.session(rate=rate, language=agent.language, phrases=agent.phrases)
         guard = EchoGuard(rate) if agent.echo_guard == "auto" else None
         self._hearing = Hearing(ears, rate, guard, keep_s=JUDGED_S if self.parts.judge is not None else KEEP_S)
-        self._recorder = self._make_recorder(rate)
         self._work = Work(
             self.id, self.parts, self.tell, hearing=self._hearing, rate=rate, moved=self._moved,
             served=self.timeline.served,
@@ -251,6 +249,7 @@ class Call:
                 ledger.resume()
             case cmd.FlushPlayout():
                 cut = ledger.flush()
+                self.tape.tones(False)
                 self._inbox.appendleft(
                     ev.PlayoutCut(tuple(ev.HeardSegment(h.segment, h.text, h.complete) for h in cut))
                 )
@@ -274,7 +273,7 @@ class Call:
                 self._hold(command.on)
             case cmd.SendDtmf():
                 if not self._acts.send_dtmf(command.digits):
-                    ledger.enqueue(Segment(0, 0, "keys", "", (), keys(command.digits, self._rate)))
+                    ledger.enqueue(Segment(OUR_KEYS, 0, "keys", "", (), keys(command.digits, self.rate)))
             case _:
                 work.start(command)
 
@@ -285,7 +284,7 @@ class Call:
 
     def _hold(self, on: bool) -> None:
         music = self.parts.hold_music
-        made = resample_segment(music, HOLD_RATE, self._rate) if music else hold_music(self._rate)
+        made = resample_segment(music, HOLD_RATE, self.rate) if music else hold_music(self.rate)
         self._music = Loop(made) if on else None
 
     def story(self, reason: str) -> Summary:
@@ -338,8 +337,7 @@ class Call:
     async def _put_away(self) -> None:
         if self._work is not None:
             await self._work.close()
-        if self._recorder is not None:
-            await self._recorder.close()
+        await self.tape.close()
         self._finished(self)
 
     @property
@@ -358,32 +356,5 @@ class Call:
         return bool(self.timeline.turns) and not ours and WAITS_FOR_CALLER.issuperset(self._timers)
 
     def record(self) -> dict[str, Any]:
-        """The call as the store keeps it."""
-        return {
-            **origin(),
-            "call_id": self.id,
-            "agent": self.parts.agent.name,
-            "language": self.parts.agent.language,
-            "peer": self.leg.peer,
-            "caller": self.privacy.caller(self.request.caller),
-            "caller_key": self._caller_key,
-            "dialled": self.request.dialled,
-            "unique_id": self.request.unique_id,
-            "began_at": self.began_at,
-            "seconds": round(time.monotonic() - self.zero, 3),
-            "rate": self._rate,
-            "outcome": self.outcome,
-            "target": self.ending.target if self.ending is not None else "",
-            "summary": self.privacy.text(self.summary),
-            "ended_by": self.core.ended_by,
-            "engines": {  # the preferred ones; which served a turn stands there
-                "stt": self.parts.stt.name,
-                "llm": self.parts.llm.name if self.parts.llm is not None else "",
-                "tts": self.parts.mouth.engine_name,
-            },
-            "frames": self.frames.as_dict(),
-            "turns": [
-                self.timeline.told(turn, self.zero)
-                for turn in self.timeline.turns if turn.said or turn.caller or turn.moves
-            ],
-        }
+        """The call as the store keeps it and everybody is told of it: redacted."""
+        return document(self)

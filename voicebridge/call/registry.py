@@ -107,11 +107,11 @@ class Registry:
             self._bus.publish({"event": "call_began", "call_id": call_id, "at": call.began_at, **self._begun[call_id]})
         return call
 
-    def _recorder(self, call_id: str) -> Callable[[int], Recorder | None]:
-        def make(rate: int) -> Recorder | None:
-            return Recorder(self._store.path(call_id, ".wav"), rate) if self._record_audio else None
+    def _recorder(self, call_id: str) -> Callable[[int], Recorder] | None:
+        def make(rate: int) -> Recorder:
+            return Recorder(self._store.path(call_id, ".wav"), rate)
 
-        return make
+        return make if self._record_audio else None
 
     def _finished(self, call: Call) -> None:
         ticket = self._tickets.pop(call.id, None)

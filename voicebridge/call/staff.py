@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from voicebridge import slots
 from voicebridge.call.work import Parts
 from voicebridge.conversation.agent import AgentSpec
+from voicebridge.conversation.form import Form, Slot
 from voicebridge.conversation.owntools import for_model
 from voicebridge.engines.base import Message
 
@@ -96,5 +97,9 @@ async def _prepare(crew: list[Parts]) -> None:
         for form in parts.agent.forms:
             for problem in slots.missing(form, parts.agent.language):
                 log.warning("agent=%s %s", parts.agent.name, problem)
+        if parts.agent.recording_consent == "ask":
+            asked = Form("recording_consent", "", (Slot("answer", "yes_no"),))
+            for problem in slots.missing(asked, parts.agent.language):
+                log.warning("agent=%s %s: callers give their consent by the key 1 alone", parts.agent.name, problem)
         await parts.mouth.render()
         await parts.matcher.prepare()

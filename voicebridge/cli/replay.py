@@ -30,7 +30,9 @@ def replay(log: Path, as_json: bool, quiet: bool) -> None:
     except (eventlog.LogError, UnicodeDecodeError) as error:
         click.echo(f"voicebridge: {log}: {error}", err=True)
         sys.exit(2)
-    core = Conversation(head.agent, context_tokens=head.context_tokens, judged=head.judged)
+    core = Conversation(
+        head.agent, context_tokens=head.context_tokens, judged=head.judged, recorded=head.recorded
+    )
     again = [tuple(core.handle(step.event, step.now)) for step in steps]
     differences = eventlog.differences(steps, again)
     if as_json:

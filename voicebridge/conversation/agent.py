@@ -93,6 +93,9 @@ class Lines:
     what_instead: str = "What should I change?"
     all_right: str = "All right."
     """Said when an offer is declined."""
+    record_announce: str = "This call is recorded."
+    record_ask: str = "May we record this call to improve our service?"
+    """Asked where `recording_consent` is "ask"; answered by yes or no."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,8 @@ class AgentSpec:
     human, please", the key 0 and giving up ("" is the PBX's fallback). `fallback_form`: what is tried before a caller
     is given up to the fallback, such as taking a message. `call_facts` vary with the call; they stand behind what all
     calls share. `phrases` are all that callers say, where that is a closed list: for a recogniser that takes a grammar.
+    `disclosure` is said before the greeting: "You are speaking with an automated assistant." `recording_consent`: where
+    calls are recorded, whether callers are told ("announce") or asked ("ask": recorded only from a yes on).
     `echo_guard` "auto": once our own voice is found to come back (a speakerphone), it is nobody's; "off": never.
     """
 
@@ -181,6 +186,8 @@ class AgentSpec:
     call_facts: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
     echo_guard: Literal["auto", "off"] = "auto"
+    disclosure: str = ""
+    recording_consent: Literal["none", "announce", "ask"] = "none"
     lines: Lines = field(default_factory=Lines)
     limits: Limits = field(default_factory=Limits)
 
@@ -209,13 +216,14 @@ class AgentSpec:
 
     def fixed_lines(self) -> tuple[str, ...]:
         """Every text the agent can say without a model, for rendering ahead."""
-        said = [self.greeting, *self.lines.fillers, *self.lines.no_input, self.lines.no_input_end]
+        said = [self.disclosure, self.greeting, *self.lines.fillers, *self.lines.no_input, self.lines.no_input_end]
         lines = self.lines
         said += [*lines.unknown, lines.perhaps, lines.trouble, lines.too_long, *lines.still, *lines.tool_failed]
         said += [lines.anything_else, lines.connecting, lines.nobody_there, lines.returned, *lines.hold]
         said += [lines.offer, lines.give_up]
         said += [*lines.repeat, lines.yes_or_no, lines.what_instead, lines.all_right, lines.go_ahead, lines.done]
         said += [lines.go_on]
+        said += {"announce": [lines.record_announce], "ask": [lines.record_ask]}.get(self.recording_consent, [])
         for rule in self.rules:
             said += [*rule.say, rule.offer]
         for form in self.forms:

@@ -12,7 +12,7 @@ from typing import Literal
 from voicebridge.conversation.form import Slot, SlotValue
 from voicebridge.conversation.toolspec import ToolSpec
 
-SegmentKind = Literal["greeting", "answer", "filler", "prompt", "trouble", "goodbye"]
+SegmentKind = Literal["greeting", "answer", "filler", "prompt", "trouble", "goodbye", "disclosure", "consent"]
 Purpose = Literal["partial", "speculative", "final"]
 Outcome = Literal["hangup", "transfer", "fallback"]
 

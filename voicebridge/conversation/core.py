@@ -14,7 +14,6 @@ from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import AgentSpec, Rule
 from voicebridge.conversation.backchannel import is_backchannel, is_noise, words
 from voicebridge.conversation.commands import (
-    ChatMessage,
     Command,
     JudgeTurn,
     Listen,
@@ -24,10 +23,9 @@ from voicebridge.conversation.commands import (
     ResumePlayout,
     SetTimer,
     Transcribe,
-    WarmModel,
 )
+from voicebridge.conversation.consent import Consenting
 from voicebridge.conversation.endpointing import looks_open, only_answers, surely_done
-from voicebridge.conversation.keying import Keying
 from voicebridge.conversation.state import Agent, Caller, Move
 
 KEY_0 = Rule("key_0", dtmf="0", action="handoff")
@@ -36,14 +34,17 @@ SUSPENDED_FOR_S = 0.25
 """A draft survives a sound of the caller's of up to this length: most are breaths."""
 
 
-class Conversation(Keying):
+class Conversation(Consenting):
     """One call's conversation. `now` is any clock that only goes forward, in seconds.
 
-    `judged`: somebody can tell from the sound whether the caller has finished.
+    `judged`: somebody can tell from the sound whether the caller has finished. `recorded`: the call is recorded where
+    the caller allows it.
     """
 
-    def __init__(self, agent: AgentSpec, *, context_tokens: int = 2048, judged: bool = False) -> None:
-        super().__init__(agent, context_tokens=context_tokens)
+    def __init__(
+        self, agent: AgentSpec, *, context_tokens: int = 2048, judged: bool = False, recorded: bool = False
+    ) -> None:
+        super().__init__(agent, context_tokens=context_tokens, recorded=recorded)
         self._judged = judged
         self._judgement: int | None = None  # of this pause, awaited
         self._purpose: Purpose = "final"
@@ -103,18 +104,7 @@ class Conversation(Keying):
             self._handlers[type(event)](event)
         return self._out
 
-    # ---- the beginning and the end
-
-    def _on_call_started(self, _: ev.CallStarted) -> None:
-        if prompt := self.agent.system_prompt():
-            self._do(WarmModel((ChatMessage("system", prompt),)))
-            if self.agent.call_facts and self.agent.model_scope != "none":
-                self._do(Prefill(self.history.messages()))  # what is this call's alone, before it is asked for
-        self._do(SetTimer("call_length", self._now + self._limits.call_s))
-        if self.agent.greeting:
-            self._greet()
-        else:
-            self._await_caller()
+    # ---- the end
 
     def _on_closed(self, event: ev.CallClosed) -> None:
         self._drop_reply()

@@ -133,9 +133,6 @@ class Speaking:
         self._do(SetTimer("stuck", self._now + self._limits.answer_s))  # should its speech neither come nor fail
         self._add(reply, kind, text, deadline=self._now)
 
-    def _greet(self) -> None:
-        self._say("greeting", self.agent.greeting)
-
     def _ask_again(self) -> None:
         lines = self.agent.lines
         self._unanswered += 1

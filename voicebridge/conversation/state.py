@@ -177,6 +177,7 @@ class Reply:
     filling: Filling | None = None  # how far it is then; None closes it
     before: tuple[Filling | None] | None = None  # how far it was, once committed
     ends: EndCall | None = None
+    consents: bool | None = None  # the caller's answer to being recorded
     lost: bool = False  # nobody knew an answer
     understood: Understood | None = None
     matched: RuleMatched | None = None

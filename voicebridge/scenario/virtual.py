@@ -71,7 +71,7 @@ class VirtualCall:
     ) -> None:
         agent = spec_for(agent, request)
         self.agent = agent
-        self.core = Conversation(agent)
+        self.core = Conversation(agent, recorded=True)  # as where calls are: what is asked then is rehearsed
         self.steps: list[eventlog.Step] = []
         self._script = call
         self._parts = parts

@@ -54,15 +54,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the call's core was made of. `judged`: the sound of turns was judged."""
+    """What the call's core was made of. `judged`: the sound of turns was judged; `recorded`: it was to be recorded."""
 
     agent: AgentSpec
     context_tokens: int
     judged: bool = False
+    recorded: bool = False
 
 
-def header(agent: AgentSpec, *, call: str, context_tokens: int, judged: bool = False) -> str:
+def header(agent: AgentSpec, *, call: str, context_tokens: int, judged: bool = False, recorded: bool = False) -> str:
     made = {"format": FORMAT, "call": call, "context_tokens": context_tokens, "judged": judged}
+    made |= {"recorded": recorded}
     return json.dumps(made | {"agent": dataclasses.asdict(agent)})
 
 
@@ -151,7 +153,8 @@ def read(lines: Iterable[str]) -> tuple[Head, Iterator[Step]]:
         if head["format"] != FORMAT:
             raise LogError(f"line 1: format {head['format']!r}, this version reads {FORMAT!r}")
         agent = TypeAdapter(AgentSpec).validate_python(head["agent"])
-        return Head(agent, int(head["context_tokens"]), head.get("judged", False) is True), _steps(source)
+        judged, recorded = (head.get(name, False) is True for name in ("judged", "recorded"))
+        return Head(agent, int(head["context_tokens"]), judged, recorded), _steps(source)
     except (StopIteration, ValueError, KeyError, TypeError) as error:
         raise LogError(f"line 1: not the header of an event log ({error})") from error
 

@@ -71,6 +71,12 @@ class Timeline:
         """A turn as it may be stored and shown; times are seconds since `zero`."""
         return self.privacy.turn(turn, zero)
 
+    def disclosed(self, zero: float) -> dict[str, Any]:
+        """Whether the caller heard, to its end, that he speaks to a machine, and when that began."""
+        told = [said for turn in self.turns for said in turn.said if said.kind == "disclosure"]
+        at = told[0].at if told else None
+        return {"said": bool(told) and told[0].complete, "at": None if at is None else round(at - zero, 4)}
+
     def gaps(self) -> list[float]:
         return [turn.gap for turn in self.turns if turn.gap is not None]
 
@@ -168,7 +174,7 @@ class Timeline:
                 self._segments[command.segment] = (turn, said)
                 if command.kind not in ("filler",):
                     turn.marks.setdefault("first_clause", now)
-                if command.kind in ("greeting", "prompt", "trouble") or not turn.source:
+                if command.kind in ("greeting", "prompt", "trouble", "disclosure", "consent") or not turn.source:
                     turn.source = turn.source or "line"
             case cmd.RunTool():
                 tool = ToolTrace(command.run, command.tool, now)
