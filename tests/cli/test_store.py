@@ -10,9 +10,7 @@ from uuid import UUID
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.trace.store.server import programs, serving
 from voicebridge.cli.main import main
-from voicebridge.trace.rows import Query
 from voicebridge.trace.store import Calls, CallStore
 from voicebridge.trace.store.spill import Spill
 
@@ -122,24 +120,3 @@ def test_migrate_makes_the_tables(tmp_path):
     done = ask(tmp_path, "store", "migrate")
     assert (done.exit_code, done.stdout) == (0, f"{tmp_path / 'calls.db'} is up to date\n")
     assert json.loads(ask(tmp_path, "store", "status", "--json").stdout)["version"] == "0001"
-
-
-def test_calls_are_copied_to_postgresql_and_can_still_be_found_by_caller(kept):
-    tools = programs()
-    if tools is None:
-        pytest.skip("no PostgreSQL here: apt install postgresql")
-    assert ask(kept, "calls", "purge", "--call", call_id(4), "-y").exit_code == 0
-    with serving(tools) as server:
-        for _ in range(2):
-            done = ask(kept, "store", "copy", "--to", server.url, "--json")
-            assert (done.exit_code, json.loads(done.stdout)) == (0, {"copied": 4})
-        assert left(kept, server.url) == [0, 1, 2, 3]
-        there = Calls(kept, server.url)
-        assert there.record(call_id(1)) == Calls(kept).record(call_id(1))
-        assert [UUID(row.call_id).int for row in there.find(Query(caller="101")).calls] == [1, 3]
-        config = kept / "voicebridge.toml"
-        config.write_text(f'[store]\ndir = "{kept}"\nurl = "{server.url}"\n')
-        shown = json.loads(ask(kept, "store", "status", "--json").stdout)
-        assert (shown["calls"], [one["why"] for one in shown["erasures"]]) == (4, ["call"])
-    done = ask(kept, "store", "copy", "--from", "", "--to", "")
-    assert done.exit_code == 1 and "would be copied to itself" in done.stderr

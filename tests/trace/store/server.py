@@ -48,7 +48,7 @@ class Server:
 
     def start(self) -> None:
         where = f"-c listen_addresses=127.0.0.1 -p {self.port}" if self.port else "-c listen_addresses=''"
-        options = f"-k {self.folder} {where} -c shared_buffers=16MB -c max_connections=20"
+        options = f"-k {self.folder} {where} -c shared_buffers=16MB -c fsync=off -c max_connections=20"
         data, log = str(self.folder / "data"), str(self.folder / "log")
         self._run("pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "start")
 

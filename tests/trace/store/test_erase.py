@@ -129,6 +129,21 @@ def test_a_replay_does_not_bring_back_what_is_erased_meanwhile(store, tmp_path, 
     later.close()
 
 
+def test_files_on_another_machine_go_with_its_next_look_at_the_retention(store, tmp_path, url, monkeypatch):
+    keep(store, record(tmp_path, 1, ALICE, "x", node="pbx2"), "x")
+    keep(store, record(tmp_path, 2, BOB, "x", node="pbx2"), "x")
+    assert store.flush()
+    files = {path.name: path.read_bytes() for path in (tmp_path / "calls").iterdir()}
+    assert erase(tmp_path, url, Wanted(caller=ALICE)).files == 2
+    for name, content in files.items():  # as if they lay on the other one's disk
+        (tmp_path / "calls" / name).write_bytes(content)
+    assert not store.purge() and len(list((tmp_path / "calls").iterdir())) == 4
+    monkeypatch.setattr("voicebridge.trace.store.erase.here", lambda: "pbx2")
+    assert store.purge() == Erased(files=2)
+    assert {path.name[-12:-4] for path in (tmp_path / "calls").glob("*.wav")} == {f"{2:08}"}
+    assert not store.purge()
+
+
 def test_an_erasure_wants_one_thing(tmp_path):
     for wanted in (Wanted(), Wanted(caller="1", call_id=call_id(1)), Wanted(before=0.0, caller="1")):
         with pytest.raises(ValueError, match="one of them"):

@@ -30,7 +30,8 @@ def impatient(monkeypatch):
     """The same, with shorter limits."""
     monkeypatch.setattr("voicebridge.trace.store.link.WRITE_S", 0.6)
     monkeypatch.setattr("voicebridge.trace.store.database.CONNECT_S", 2)
-    monkeypatch.setattr("voicebridge.trace.store.writer.BACKOFF_S", (0.1, 0.4))
+    monkeypatch.setattr("voicebridge.trace.store.writer.BACKOFF_S", (0.1, 0.3))
+    monkeypatch.setattr("voicebridge.trace.store.writer.REST_S", 0.005)
 
 
 def wait(store: CallStore, what: str, limit_s: float = 20.0) -> None:

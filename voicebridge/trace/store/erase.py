@@ -1,5 +1,8 @@
 """Deleting calls for good: rows, recordings, event logs and records that wait in files. The same for retention.
 
+Files lie on the machine that had the call: where machines share a PostgreSQL, each deletes those of calls that were
+erased on another with its next look at the retention.
+
 SQLite overwrites what it deletes (secure_delete) and its journal is emptied after. On PostgreSQL the rows are deleted
 and vacuumed; its own journals and backups are the administrator's. Calls that still run, or ended within the last
 moments, are not in the store yet.
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, delete, insert, select, text
+from sqlalchemy import Connection, Engine, delete, insert, select, text, union
 from sqlalchemy.exc import DBAPIError
 
 from voicebridge.trace.record import Record
@@ -24,8 +27,9 @@ from voicebridge.trace.store import database
 from voicebridge.trace.store.callers import caller_key, known_key
 from voicebridge.trace.store.legacy import Legacy
 from voicebridge.trace.store.link import opened
-from voicebridge.trace.store.schema import PARTS, calls, erasures
+from voicebridge.trace.store.schema import PARTS, calls, erasures, leftovers, recordings
 from voicebridge.trace.store.spill import DamagedError, Spill
+from voicebridge.trace.store.upsert import here
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +74,8 @@ def erase(folder: Path, url: str, wanted: Wanted, *, dry_run: bool = False) -> E
     with opened(folder, url, make=True) as (engine, _), spill.lock():
         ids = _found(engine, folder, wanted)
         waiting = _waiting(spill, folder, wanted)
-        ids_of_all = {*ids, *(path_id for _, path_id in waiting)}
+        elsewhere = _erased_elsewhere(engine) if wanted.before is not None else []
+        ids_of_all = {*ids, *(path_id for _, path_id in waiting), *elsewhere}
         files = _files(folder, ids_of_all, wanted.before)
         made = Erased(len(ids), len(waiting), len(files))
         if dry_run:
@@ -78,7 +83,9 @@ def erase(folder: Path, url: str, wanted: Wanted, *, dry_run: bool = False) -> E
         # Files first: what fails now is found again by its row.
         for path in [*files, *(path for path, _ in waiting), *spill.pieces()]:
             _unlink(path)
-        _delete(engine, ids)
+        _delete(engine, ids, files_elsewhere=wanted.before is None)
+        if elsewhere:
+            _forget(engine, elsewhere)
         if made or wanted.before is None:
             _note(engine, wanted, made)
         _wipe(engine, explicit=wanted.before is None)
@@ -148,12 +155,36 @@ def _unlink(path: Path) -> None:
         log.warning("%s is to be erased and cannot be deleted: %s", path, error)
 
 
-def _delete(engine: Engine, ids: Sequence[str]) -> None:
+def _delete(engine: Engine, ids: Sequence[str], *, files_elsewhere: bool) -> None:
     for begin in range(0, len(ids), CHUNK):
         some = ids[begin : begin + CHUNK]
         with engine.connect() as connection, database.within(connection, CHUNK_S), connection.begin():
+            if files_elsewhere:
+                _note_files_elsewhere(connection, some)
             for table in (*PARTS, calls):
                 connection.execute(delete(table).where(table.c.call_id.in_(some)))
+
+
+def _note_files_elsewhere(connection: Connection, ids: Sequence[str]) -> None:
+    """By age each machine finds its own."""
+    chosen = [
+        select(table.c.call_id, table.c.node).where(table.c.call_id.in_(ids), table.c.node.not_in(["", here()]))
+        for table in (calls, recordings)
+    ]
+    rows = [row._asdict() for row in connection.execute(union(*chosen))]
+    if rows:
+        connection.execute(insert(leftovers), rows)
+
+
+def _erased_elsewhere(engine: Engine) -> list[str]:
+    with engine.connect() as connection, database.within(connection, CHUNK_S):
+        return list(connection.execute(select(leftovers.c.call_id).where(leftovers.c.node == here())).scalars())
+
+
+def _forget(engine: Engine, ids: Sequence[str]) -> None:
+    with engine.connect() as connection, database.within(connection, CHUNK_S), connection.begin():
+        for call_id in ids:
+            connection.execute(delete(leftovers).where(leftovers.c.call_id == call_id, leftovers.c.node == here()))
 
 
 def _note(engine: Engine, wanted: Wanted, made: Erased) -> None:

@@ -146,5 +146,12 @@ erasures = Table(
     Column("files", Integer, nullable=False),
 )
 
+leftovers = Table(
+    "leftovers",
+    metadata,
+    Column("call_id", String(36), primary_key=True),
+    Column("node", Text, primary_key=True),  # on whose disk files of an erased call may be; it deletes them
+)
+
 PARTS = (turns, spans, tool_calls, handoffs, recordings)
 """What belongs to a call and goes with it."""

@@ -41,6 +41,11 @@ def upsert(
             connection.execute(insert(table), new)
 
 
+def here() -> str:
+    """This machine, as records name it."""
+    return socket.gethostname()
+
+
 def _key(folder: Path, record: Record) -> str:
     """For records of before: those of now bring it."""
     caller = record.get("caller")
@@ -58,7 +63,7 @@ def _recording(folder: Path, call_id: str) -> Row | None:
     with contextlib.suppress(OSError, EOFError, wave.Error), wave.open(str(path), "rb") as wav:
         return {
             "call_id": call_id,
-            "node": socket.gethostname(),
+            "node": here(),
             "path": str(path),
             "seconds": wav.getnframes() / wav.getframerate(),
             "bytes": path.stat().st_size,

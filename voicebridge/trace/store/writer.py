@@ -76,6 +76,7 @@ class Writer:
         is asked again later."""
         try:
             self._link.open()
+            self._link.warm()
         except UnavailableError as error:
             self._failed(error)
         finally:

@@ -72,6 +72,12 @@ def upgrade() -> None:
     op.create_table(
         "erasures", _serial(), _float("at", nullable=False), _text("why"), _int("calls"), _int("files"),
     )  # fmt: skip
+    op.create_table(
+        "leftovers",
+        sa.Column("call_id", sa.String(36), nullable=False),
+        _text("node"),
+        sa.PrimaryKeyConstraint("call_id", "node", name="pk_leftovers"),
+    )
 
 
 def _calls() -> None:
@@ -105,5 +111,5 @@ def _calls() -> None:
 
 
 def downgrade() -> None:
-    for table in ("erasures", "recordings", "handoffs", "tool_calls", "spans", "turns", "calls"):
+    for table in ("leftovers", "erasures", "recordings", "handoffs", "tool_calls", "spans", "turns", "calls"):
         op.drop_table(table)
