@@ -112,12 +112,17 @@ class Browser:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
 
-    async def picture(self, path: Path, *, whole: bool = True, most: int = 3000) -> None:
-        """PNG of the page, at most so many pixels high."""
+    async def picture(self, path: Path, *, most: int = 3000, of: str = "") -> None:
+        """PNG of the page, at most so many pixels high; `of`: of the elements of this selector only."""
         size = (await self.ask("Page.getLayoutMetrics"))["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], most), "scale": 1}
-        options: dict[str, Any] = {"clip": clip, "captureBeyondViewport": True} if whole else {}
-        found = await self.ask("Page.captureScreenshot", format="png", **options)
+        if of:
+            clip |= await self.run(
+                f"(() => {{ const boxes = [...document.querySelectorAll('{of}')].map(e => e.getBoundingClientRect()); "
+                "const top = Math.min(...boxes.map(b => b.top)), bottom = Math.max(...boxes.map(b => b.bottom)); "
+                "return {y: top + scrollY - 10, height: bottom - top + 20} })()"
+            )
+        found = await self.ask("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(found["data"]))  # noqa: ASYNC240 - nothing else runs
 
     async def press(self, key: str, code: str = "", text: str = "") -> None:

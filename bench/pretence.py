@@ -281,6 +281,20 @@ def the_call(began_at: float) -> Record:
     return call.record()
 
 
+def the_slow_call(began_at: float) -> Record:
+    """Turns made slow on purpose: by the recogniser, the model, the voice, a tool."""
+    call = Maker(random.Random(9), began_at)
+    call.greet()
+    for number, actor in enumerate(("stt", "llm", "tts")):
+        words, answers = SMALLTALK[number]
+        turn = call.ask(words, "model", "smalltalk?")
+        call.wait(turn, **{actor: 1.1})
+        call.say(turn, answers[0])
+    booking(call)
+    _goodbye(call)
+    return call.record()
+
+
 def some_calls(count: int, until: float, *, seed: int = 1, days: float = 30.0) -> Iterator[Record]:
     """Oldest first, in shop hours mostly."""
     dice = random.Random(seed)

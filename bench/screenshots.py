@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from bench.chromium import Browser, browser
-from bench.pretence import recording, some_calls, the_call
+from bench.pretence import recording, some_calls, the_call, the_slow_call
 from bench.pretence_live import House, pretended_daemon
 from voicebridge.config import Config, Settings, Store
 from voicebridge.operating import Web
@@ -30,17 +30,18 @@ BATCH = 50
 VIEWS = (("light", False, 1200), ("dark", True, 1200), ("phone", False, 390), ("phone-dark", True, 390))
 MOST = 1500
 """Pixels of height that are kept of a long page."""
+SLOW = ".legend, #turn-1, #turn-2, #turn-3, #turn-4"
 
 
 def fill(folder: Path, calls: int = CALLS) -> Record:
-    """A store with so many calls, and the one with everything in it, recorded; returns its record."""
+    """A store with so many calls, a slow one, and the one with everything in it, recorded; returns its record."""
     store = CallStore(folder, keep_days=90)
     store.prepare()
     now = time.time()
     shown = the_call(now - 200)
     store.write(shown["call_id"], shown)
     recording(shown, store.path(shown["call_id"], ".wav"))
-    for number, record in enumerate(some_calls(calls, now - 300)):
+    for number, record in enumerate([*some_calls(calls, now - 300), the_slow_call(now - 260)]):
         store.write(record["call_id"], record)
         if number % BATCH == BATCH - 1:
             store.flush()
@@ -92,6 +93,7 @@ async def pictures(target: Path) -> None:
                 "overview": "overview?span=30d",
                 "calls": "calls",
                 "call": f"calls/{record['call_id']}",
+                "slow": f"calls/{the_slow_call(0.0)['call_id']}",
                 "live": "live",
             }
             await page.look()
@@ -101,7 +103,7 @@ async def pictures(target: Path) -> None:
             for view, dark, width in VIEWS:
                 await page.look(dark=dark, width=width)
                 for title, path in pages.items():
-                    if view == "phone-dark" and title != "call":
+                    if view == "phone-dark" and title not in ("call", "slow"):
                         continue
                     await page.open(made.url + path)
                     if title == "live":
@@ -111,7 +113,8 @@ async def pictures(target: Path) -> None:
                         await page.run(f"document.getElementById('seek').value = {moment}")
                         await page.run("document.getElementById('seek').dispatchEvent(new Event('input'))")
                         await asyncio.sleep(0.3)
-                    await page.picture(target / f"{title}-{view}.png", most=MOST)
+                    # Of the slow call the slow turns are what is to be seen.
+                    await page.picture(target / f"{title}-{view}.png", most=MOST, of=SLOW if title == "slow" else "")
                     print(f"{target / f'{title}-{view}.png'}", flush=True)
             if page.complaints:
                 sys.exit(f"the browser complained: {page.complaints}")

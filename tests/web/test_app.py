@@ -129,7 +129,7 @@ async def test_a_search_finds_by_words_and_number_and_logs_neither(served, caplo
         found = await client.get("/calls?text=parking")
         everything = await client.get("/calls")
         counts = [int(re.search(r"(\d+) found", page.text)[1]) for page in (found, everything)]
-        assert 0 < counts[0] < counts[1] == 61
+        assert 0 < counts[0] < counts[1] == 62
         assert (await client.get("/calls?min_gap=long")).status_code == 400
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
     assert not any("token=" in line for line in ours)
@@ -145,7 +145,7 @@ async def test_a_long_list_is_turned_page_by_page(served):
             seen += re.findall(r'<th scope="row"[^>]*><a href="/calls/([0-9a-f-]{36})"', page)
             older = re.search(r'href="([^"]+)" rel="next"', page)
             address = older[1].replace("&amp;", "&") if older else ""
-        assert len(seen) == len(set(seen)) == 61
+        assert len(seen) == len(set(seen)) == 62
         assert (await client.get("/calls?page=99999999999")).status_code == 200
         assert (await client.get("/calls?page=-3")).status_code == 200
 
@@ -192,7 +192,7 @@ async def test_the_overview_counts_what_is_kept(served):
         assert page.count('<svg class="chart"') == 2
         assert "Questions without an answer" in page and "parking" in page
         one = (await client.get("/overview?span=30d&agent=werkstatt")).text
-        assert int(re.search(r"<dt>Calls</dt><dd><b>(\d+)", one)[1]) < 61
+        assert int(re.search(r"<dt>Calls</dt><dd><b>(\d+)", one)[1]) < 62
 
 
 async def test_a_call_is_erased_with_its_recording_after_a_confirmed_form(tmp_path, monkeypatch):

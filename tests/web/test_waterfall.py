@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.pretence import Maker, booking, some_calls, the_call
+from bench.pretence import Maker, booking, some_calls, the_call, the_slow_call
 from voicebridge.web.scale import WAIT_SHARE, in_words, scale, ticks
 from voicebridge.web.waterfall import in_short, picture, svg
 
@@ -43,6 +43,18 @@ def test_what_is_to_blame_stands_out_and_the_budget_is_drawn():
     slow, plain = svg(picture(TURNS["slow"]), ""), svg(picture(TURNS["plain"]), "")
     assert 'class="bar a-llm blamed"' in slow and 'class="budget"' in slow
     assert "blamed" not in plain and 'class="budget"' not in plain
+
+
+def test_a_turn_made_slow_by_each_is_blamed_on_it():
+    turns = the_slow_call(0.0)["turns"][1:5]
+    assert [turn["slow"]["actor"] for turn in turns] == ["stt", "llm", "tts", "tool"]
+    for turn in turns:
+        blamed = {bar.actor for bar in picture(turn).bars if bar.actor == picture(turn).blamed}
+        assert blamed == {turn["slow"]["actor"]}
+        longest = max(
+            (b for b in picture(turn).bars if b.actor not in ("caller", "agent")), key=lambda b: b.end - b.begin
+        )
+        assert longest.actor == turn["slow"]["actor"]
 
 
 def test_a_tools_attempts_are_drawn_and_those_that_failed_are_hatched():
