@@ -79,7 +79,7 @@ def violations(house: Path) -> list[str]:
 
 def faults(room: str, name: str, *, lazy: bool) -> list[str]:
     top, *rest = name.split(".")
-    if top == "voicebridge":
+    if top == "voicebridge" and rest:
         target = rest[0]
         own, other = floor_of(room), floor_of(target)
         if other is None:

@@ -29,6 +29,8 @@ from voicebridge.handoff.desk import Desk
 from voicebridge.handoff.directory import Directory
 from voicebridge.handoff.hold import hold_music
 from voicebridge.handoff.webhook import Webhook, webhook_for
+from voicebridge.hooks.catalogue import runners
+from voicebridge.hooks.runner import Runner
 from voicebridge.lineup import Engines
 from voicebridge.observing.observers import Observers
 from voicebridge.observing.standing import Looks
@@ -100,6 +102,7 @@ class Daemon:
             bus=self.bus,
             privacy=Privacy(config.store.redact, config.store.caller_numbers, config.store.dir),
         )
+        self.hooks: dict[str, Runner] = runners(settings)
         self.observers = Observers(settings, self.bus, self._looks())
         self.staff = Staff(self._make_parts)
         self._mouths = Mouths(self.engines.tts, cache_dir())
@@ -149,6 +152,8 @@ class Daemon:
         await self.observers.start()
         if self.control is not None:
             await self.control.start()
+        for hook in self.hooks.values():
+            hook.start(self.bus)
         self._webhook = webhook_for(self.settings.config.handoff)
         await self._sweep()
         self._progress("starting engines")
@@ -172,7 +177,7 @@ class Daemon:
         return Looks(
             calls=registry.__len__, limit=self.settings.config.listen.max_calls, draining=lambda: registry.draining,
             refused=lambda: registry.refusals, lateness=lambda: self.ticker.lateness, engines=self.engines.standing,
-            store=self.store.stats,
+            store=self.store.stats, hooks=lambda: self.hooks,
         )  # fmt: skip
 
     def _make_parts(self, agent: AgentSpec) -> Parts:
@@ -311,6 +316,7 @@ class Daemon:
         await self.tools.close(TOOLS_END_S)
         if self._webhook is not None:
             await self._webhook.close()
+        await asyncio.gather(*(hook.stop() for hook in self.hooks.values()))
         await self.engines.stop()
         await self.observers.stop()
 

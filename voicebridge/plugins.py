@@ -1,4 +1,4 @@
-"""Plug-ins by name: engines, tools and fallbacks are entry points, the built-in ones too."""
+"""Plug-ins by name: engines, tools, fallbacks and who is told of calls are entry points, the built-in ones too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from voicebridge.installation import OURS, cure
 __all__ = ["ENGINES", "GROUPS", "OURS", "Plugin", "PluginError", "lacking", "load", "load_all", "names"]
 
 ENGINES = ("stt", "llm", "tts", "embed", "turn")
-GROUPS = {kind: f"voicebridge.{kind}" for kind in (*ENGINES, "tools", "fallbacks")}
+GROUPS = {kind: f"voicebridge.{kind}" for kind in (*ENGINES, "tools", "fallbacks", "events")}
 
 
 class PluginError(Exception):

@@ -57,7 +57,7 @@ def test_a_stranger_s_package_is_listed_with_its_version_and_what_it_gives(insta
         "why": "",
     }  # fmt: skip
     assert rows["tools", "take_message"]["package"] == "voicebridge-pbx"
-    assert {kind for kind, _ in rows} == {"stt", "llm", "tts", "embed", "turn", "tools", "fallbacks"}
+    assert {kind for kind, _ in rows} == {"stt", "llm", "tts", "embed", "turn", "tools", "fallbacks", "events"}
     assert "vb-tides" in voicebridge("ls", path=installed, cwd=tmp_path).stdout
 
 

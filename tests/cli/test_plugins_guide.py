@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 GUIDE = Path(__file__).parents[2] / "plugins" / "README.md"
-MODULES = ("vb_harbour_tool", "vb_harbour_fallback", "vb_harbour_engine")
+MODULES = ("vb_harbour_tool", "vb_harbour_fallback", "vb_harbour_hook", "vb_harbour_engine")
 
 USE = """
 import asyncio, json, sys, time, tomllib
@@ -24,6 +24,9 @@ from voicebridge.tools.catalogue import equip, load_tools
 from voicebridge.tools.context import CallInfo
 from voicebridge.tools.runner import ToolRunner
 from voicebridge.conversation.agent import AgentSpec
+from voicebridge.config import Config, Settings, Store
+from voicebridge.hooks.catalogue import runners
+from voicebridge.trace.bus import Bus
 
 async def main(folder, url):
     shelf = load_tools({"next_ferry": {"url": url}}, {})
@@ -46,8 +49,16 @@ async def main(folder, url):
             spoken[name] = [len(speech.pcm), speech.rate, len(speech.marks)]
         except EngineError as error:
             spoken[name] = error.cause
+    config = Config(store=Store(dir=folder), events={"log_book": {"file": "calls.txt"}})
+    (hook,) = runners(Settings(config=config, agents={}, source="none")).values()
+    bus = Bus()
+    hook.start(bus)
+    record = {"call_id": "c1", "agent": "desk", "outcome": "hangup", "seconds": 12.3}
+    bus.publish({"event": "call_ended", "call_id": "c1", "at": 1.0, "record": record})
+    await hook.stop()
     asked = [slot.name for slot in agent.form("lost_property").slots]
-    return {"ferry": ferry.say, "none": [none.ok, none.say], "lost": lost.ok, "spoken": spoken,
+    book = (folder / "events" / "log_book" / "calls.txt").read_text()
+    return {"book": book, "ferry": ferry.say, "none": [none.ok, none.say], "lost": lost.ok, "spoken": spoken,
             "noted": (folder / "lost.txt").read_text(), "form": asked}
 
 print(json.dumps(asyncio.run(main(Path(sys.argv[2]), sys.argv[3]))))
@@ -100,7 +111,7 @@ def test_the_guide_s_package_is_accepted_whole(site):
     rows = [row for row in json.loads(done.stdout) if row["package"] == "vb-harbour"]
     assert [(row["kind"], row["name"], row["state"], row["gives"]) for row in rows] == [
         ("tts", "program", "ok", []), ("tools", "next_ferry", "ok", ["next_ferry"]),
-        ("fallbacks", "lost_property", "ok", ["lost_property", "note_lost_thing"]),
+        ("fallbacks", "lost_property", "ok", ["lost_property", "note_lost_thing"]), ("events", "log_book", "unset", []),
     ]  # fmt: skip
 
 
@@ -119,6 +130,7 @@ def test_the_guide_s_examples_do_what_it_says(site, tmp_path):
     assert told["ferry"] == "The next one leaves at 14:20."
     assert told["none"] == [False, "I'm sorry, no ferry leaves from the south harbour today."]
     assert told["lost"]
+    assert told["book"] == "c1 desk hangup 12 s\n"
     assert told["noted"].endswith(" 5550142 a hat\n")
     assert told["form"] == ["thing", "phone"]
     assert told["spoken"] == {"good": [32000, 16000, 2], "bad": "garbage", "slow": "timeout"}

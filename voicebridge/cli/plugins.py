@@ -16,17 +16,19 @@ from rich.text import Text
 
 from voicebridge.cli.run import config_option, settings_or_exit
 from voicebridge.config import ConfigError, Settings
+from voicebridge.hooks.catalogue import examined
 from voicebridge.lineup import engines_in_use
 from voicebridge.plugins import ENGINES, Plugin, lacking, load_all
 from voicebridge.tools.catalogue import Entry, Shelf, equip, load_tools
 
+UNNAMED = "not named in the configuration: [events.NAME]"
 STYLES = {"ok": "green", "unset": "dim", "missing": "dim", "refused": "bold red"}
 """`missing`: an engine whose libraries are not installed, as `engines ls` says too."""
 
 
 @click.group()
 def plugins() -> None:
-    """Engines, tools and fallbacks, the built-in ones and those of other packages."""
+    """Engines, tools, fallbacks and who is told of calls: the built-in ones and those of other packages."""
 
 
 @plugins.command()
@@ -85,6 +87,10 @@ def _examined(settings: Settings) -> tuple[list[dict[str, Any]], Shelf]:
     finally:
         quiet.disabled = False
     entries = [Entry(_formed(plugin)) for kind in ENGINES for plugin in load_all(kind)] + shelf.entries
+    entries += [
+        Entry(plugin if wanted or plugin.refused else replace(plugin, refused=UNNAMED), (), not wanted)
+        for plugin, wanted in examined(settings)
+    ]
     return [_row(entry) for entry in entries], shelf
 
 
