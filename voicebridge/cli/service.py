@@ -21,6 +21,7 @@ UNITS = ("voicebridge.service", "voicebridge.socket", "voicebridge-fastagi.socke
 UNIT_FOLDER = Path("/etc/systemd/system")
 BOOTED = Path("/run/systemd/system")
 """Is there where systemd is the system's first process (sd_booted(3))."""
+ROOT = click.Path(path_type=Path, file_okay=False)
 HOMES = ("/home/", "/root/", "/run/user/")
 CONFIG = """\
 # voicebridge. What else there is: README.md, and `voicebridge doctor` for what is wrong.
@@ -29,7 +30,7 @@ default_agent = "demo"
 [store]
 dir = "/var/lib/voicebridge"     # the service's own folder, named here so that commands of root's find it
 
-# [listen] addresses are written into voicebridge.socket and voicebridge-fastagi.socket by `voicebridge install-service`.
+# The addresses of [listen] get into voicebridge.socket and voicebridge-fastagi.socket by `voicebridge install-service`.
 """
 
 
@@ -106,13 +107,13 @@ def problems(prefix: Path) -> list[str]:
     if not (prefix / "bin" / "python").exists():
         found.append(f"{prefix}/bin/python is not there: --prefix names a virtual environment")
     elif f"{(prefix / 'bin' / 'python').resolve()}".startswith(HOMES):
-        found.append(f"{prefix}/bin/python is a link into a home, which the service may not see: use the system's Python")
+        found.append(f"{prefix}/bin/python links into a home, which the service may not see: use the system's Python")
     return found
 
 
 @click.command("install-service")
 @click.option("--prefix", type=click.Path(path_type=Path, file_okay=False), help="The virtual environment to start.")
-@click.option("--root", type=click.Path(path_type=Path, file_okay=False), default=Path("/"), help="Install below it.")
+@click.option("--root", type=ROOT, default=Path("/"), help="Install below it.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be written.")
 @click.option("--json", "as_json", is_flag=True, help="What was written, as JSON.")
 def install_service(prefix: Path | None, root: Path, dry_run: bool, as_json: bool) -> None:
@@ -164,7 +165,7 @@ def _write(file: File) -> None:
 
 
 @click.command("uninstall-service")
-@click.option("--root", type=click.Path(path_type=Path, file_okay=False), default=Path("/"), help="Where it is installed.")
+@click.option("--root", type=ROOT, default=Path("/"), help="Where it is installed.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 def uninstall_service(root: Path, dry_run: bool) -> None:
     """Stop the service (calls may finish) and remove its units. Configuration, calls and models stay."""
