@@ -102,7 +102,7 @@ async def test_the_daemon_s_record_is_shown_where_it_is_on_this_machine(monkeypa
                               "outcome": "hangup", "turns": []})
     async with peer() as (port, _):
         done = await call("--to", f"127.0.0.1:{port}")
-    assert f"call {number}  agent desk" in done.output.replace("\n", " ")
+    assert f"call {number} agent desk" in done.output.replace("\n", " ")
 
 
 async def test_the_daemon_of_the_configuration_is_called(question, place):
