@@ -29,7 +29,7 @@ from voicebridge.audio.measure import BELOW_PEAK_DB, FLOOR_DBFS, voiced_spans
 from voicebridge.audio.pcm import FULL_SCALE, samples
 
 JOIN_S = 0.25
-EDGE_S = 0.15
+EDGE_S = 0.3
 CLICK_S = 0.06
 YIELD_S = 1.5
 """An agent that goes on for so long has not been interrupted."""

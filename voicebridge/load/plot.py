@@ -10,7 +10,7 @@ import numpy as np
 
 Point = tuple[float, float]
 WIDTH, HEIGHT = 760, 240
-LEFT, RIGHT, TOP, BOTTOM = 48, 12, 26, 34
+LEFT, RIGHT, TOP, BOTTOM = 48, 12, 36, 34
 STYLE = (
     "svg{font:12px system-ui,sans-serif;max-width:100%;height:auto}"
     ".axis{stroke:#888;stroke-width:1;fill:none}.grid{stroke:#8884;stroke-width:1}text{fill:currentColor}"
@@ -62,8 +62,8 @@ class Chart:
     def svg(self) -> str:
         legend, at = [], LEFT
         for colour, name in self._legend:
-            legend.append(f'<rect class="legend {colour}" x="{at}" y="{TOP - 9}" width="9" height="9"/>')
-            legend.append(f'<text x="{at + 13}" y="{TOP - 1}">{escape(name)}</text>')
+            legend.append(f'<rect class="legend {colour}" x="{at}" y="{TOP - 18}" width="9" height="9"/>')
+            legend.append(f'<text x="{at + 13}" y="{TOP - 10}">{escape(name)}</text>')
             at += 24 + 7 * len(name)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {self._height}" width="{WIDTH}" '

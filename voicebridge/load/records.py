@@ -44,7 +44,7 @@ def _distance(call: Call, record: Record, started_at: float) -> float:
 def _with(call: Call, record: Record, started_at: float) -> Call:
     later = record["began_at"] - (started_at + call.begun_s)
     ends = [*(turn.begins for turn in call.turns[1:]), float("inf")]
-    turns = tuple(_turn(turn, end, record, later) for turn, end in zip(call.turns, ends, strict=True))
+    turns = tuple(_turn(turn, end, record, later) for turn, end in zip(call.turns, ends, strict=False))
     return replace(call, turns=turns, outcome=record.get("outcome", ""), ended=record.get("ended_by", ""))
 
 

@@ -102,9 +102,10 @@ def plots(run: Run, made: Report) -> Iterator[str]:
         if any(turn["filler"] for _, turn in turns):
             chart.dots([(at, turn["gap_s"]) for at, turn in turns if turn["filler"]], "b", "filler")
         yield chart.svg()
-        chart = Chart("Turns answered within a gap", (0, top), (0, 100), x_label="seconds", y_label="% of turns")
-        chart.line(distribution([turn["gap_s"] for _, turn in turns]), "a", "first sound")
         own = [turn["own_gap_s"] for _, turn in turns if turn["own_gap_s"] is not None]
+        end_s = max([top, *own])
+        chart = Chart("Turns answered within a gap", (0, end_s), (0, 100), x_label="seconds", y_label="% of turns")
+        chart.line(distribution([turn["gap_s"] for _, turn in turns]), "a", "first sound")
         if own:
             chart.line(distribution(own), "c", "the answer's words, by the daemon")
         yield chart.svg()
