@@ -55,8 +55,14 @@ def fix_of(found, kind):
 def test_a_question_without_an_answer_comes_with_its_wordings_as_examples(found):
     fix = fix_of(found, "question")
     assert set(fix.examples) == set(PARKING)
-    assert fix.evidence == "12 callers asked about it and got no answer, 12 times"
+    assert fix.evidence == "12 callers asked about it and got no answer"
     assert len(fix.call_ids) == 12
+
+
+def test_who_asks_twice_is_one_caller():
+    records = parking(3)
+    records[0]["turns"].append(turn(2, PARKING[1], UNKNOWN, rule="not_covered"))
+    assert fix_of(reviewed(records), "question").evidence == "3 callers asked about it and got no answer, 4 times"
 
 
 def test_an_unsure_rule_a_tool_a_form_a_target_and_an_engine_are_named_with_their_numbers(found):

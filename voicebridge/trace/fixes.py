@@ -83,7 +83,7 @@ def _questions(review: Review) -> Iterator[Fix]:
 def _unknown(question: Question) -> Fix:
     return Fix(
         "question", f"Answer “{_quoted(question.text)}”: add a rule with these examples",
-        f"{_many(question.calls, 'caller')} asked about it and got no answer, {_many(question.asked, 'time')}",
+        f"{_many(question.calls, 'caller')} asked about it and got no answer{_times(question)}",
         question.calls, question.examples, question.call_ids,
     )  # fmt: skip
 
@@ -92,10 +92,13 @@ def _unsure(question: Question) -> Fix:
     rule = question.rules[0] if question.rules else ""
     return Fix(
         "unsure", f"Add these wordings to the examples of rule {rule}, or give them a rule of their own",
-        f"{_many(question.calls, 'caller')} said it and the rule was not sure to be meant, "
-        f"{_many(question.asked, 'time')}",
+        f"{_many(question.calls, 'caller')} said it and the rule was not sure to be meant{_times(question)}",
         question.calls, question.examples, question.call_ids,
     )  # fmt: skip
+
+
+def _times(question: Question) -> str:
+    return f", {_many(question.asked, 'time')}" if question.asked != question.calls else ""
 
 
 def _tools(review: Review) -> Iterator[Fix]:

@@ -25,8 +25,9 @@ def reason_text(reason: str, outcome: str = "") -> str:
         return _FIXED[reason]
     kind, _, rest = reason.partition("_")
     if kind == "rule" and rest:
-        verb = {"hangup": "the caller was done by", "": "by"}.get(outcome, "the caller asked for it by")
-        return f"{verb} rule {rest}"
+        if outcome in ("transfer", "fallback"):
+            return f"the caller asked for it by rule {rest}"
+        return f"rule {rest} ended it"
     if kind == "form" and rest.endswith("_not_understood"):
         return f"the answers to form {rest.removesuffix('_not_understood')} were not understood"
     if kind == "tool" and rest.endswith("_failed"):

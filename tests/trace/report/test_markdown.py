@@ -65,7 +65,7 @@ def test_what_to_do_stands_first_with_evidence_and_examples(text):
         ("Where the time went", "| recognising speech | 255 | 0.10 s | 0.90 s |"),
         ("Where the time went", "| a form | 16 | 0.30 s |"),
         ("Where the time went", "| 8 or more | 96 | 1.10 s | 0.90 s |"),
-        ("How calls ended", "| rule_goodbye | by rule goodbye | 40 | 70 |"),
+        ("How calls ended", "| rule_goodbye | rule goodbye ended it | 40 | 70 |"),
     ],
 )
 def test_each_truth_stands_in_its_section(text, title, row):
