@@ -27,7 +27,7 @@ BLOCK, SHADE = "█▒"
 _ASCII = {BLOCK: "#", SHADE: "-"}
 COLOURS = {
     "vad": "bright_black", "stt": "cyan", "match": "magenta", "llm": "yellow", "tts": "green", "tool": "red",
-    "endpoint": "bright_black", "playout": "blue", "filler": "bright_black",
+    "endpoint": "bright_black", "cover": "bright_black", "playout": "blue", "filler": "bright_black",
 }  # fmt: skip
 
 
