@@ -25,7 +25,9 @@ from voicebridge.cli.report import report
 from voicebridge.cli.run import run
 from voicebridge.cli.scenarios import test
 from voicebridge.cli.service import install_service, uninstall_service, upgrade_service
+from voicebridge.cli.status import reload, status
 from voicebridge.cli.store import store
+from voicebridge.cli.tail import tail
 from voicebridge.cli.web import web
 
 
@@ -56,10 +58,10 @@ def completion(shell: str) -> None:
 
 for command in (
     run, call, calls, demo, dialplan, doctor, engines, load, measure_command, models, monitoring, plugins, replay,
-    report, store, test, web,
+    reload, report, status, store, test, web,
 ):  # fmt: skip
     main.add_command(command)
-for command in (export, purge):
+for command in (export, purge, tail):
     calls.add_command(command)
 for command in (install_service, uninstall_service, upgrade_service):
     main.add_command(command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -79,7 +79,7 @@ class Control:
     def metrics(self) -> str:
         return self._ask("GET", "/metrics").text
 
-    async def events(self, call_id: str = "") -> AsyncIterator[dict[str, Any]]:
+    async def events(self, call_id: str = "") -> AsyncGenerator[dict[str, Any], None]:
         """What happens, from now on, heartbeats too (the first one at once); ends with NoDaemon where the daemon
         ends."""
         transport = httpx.AsyncHTTPTransport(uds=str(self.path))
