@@ -63,8 +63,8 @@ class Script:
             '<?xml version="1.0" encoding="UTF-8"?>', WARNING, '<scenario name="load">',
             _nop("offered [call_number]"), self._invite(1), *self._replies(1),
             *(self._authenticated() if self.account is not None else ()),
-            _label("answered1"), self._ack(1), _jump("talk"),
-            *((_label("answered2"), self._ack(2)) if self.account is not None else ()),
+            _label("answered1"), self._ack(1, then="talk"),
+            *((_label("answered2"), self._ack(2, then="talk")) if self.account is not None else ()),
             _label("talk"), *self._talk(), *self._refusals(), _label("over"), "<nop/>",
             '<Reference variables="address,port,tag,line,param"/>', "</scenario>",
         ]  # fmt: skip
@@ -90,7 +90,9 @@ class Script:
         ]  # fmt: skip
 
     def _replies(self, number: int) -> list[str]:
-        made = [_recv(f'response="{code}" optional="true"', _log("heard [call_number]")) for code in PROVISIONAL]
+        limit = f'timeout="{round(self.ring_s * 1000)}" ontimeout="silent{number}"'  # the first one's counts
+        heard = _log("heard [call_number]")
+        made = [_recv(f'response="{code}" optional="true" {limit}', heard) for code in PROVISIONAL]
         asks = self.account is not None and number == 1
         for code in CHALLENGES:
             more = 'auth="true" next="authenticate"' if asks else f'next="refused{number}"'
@@ -104,15 +106,18 @@ class Script:
             '<ereg regexp="tag=([^;]+)" search_in="hdr" header="To:" check_it="true" assign_to="param,tag"/>',
             _log("answered [call_number] [$address] [$port]"),
         )
-        limit = f'timeout="{round(self.ring_s * 1000)}" ontimeout="silent{number}"'
         return [*made, _recv(f'response="200" next="answered{number}" {limit}', *found)]
 
     def _authenticated(self) -> list[str]:
         return [_label("authenticate"), self._ack(1, refused=True), self._invite(2), *self._replies(2)]
 
-    def _ack(self, number: int, *, refused: bool = False) -> str:
-        """Of a refusal it belongs to the INVITE's own transaction, of an answer it does not (RFC 3261, 17.1.1.3)."""
-        return _send([*self._head("ACK", number, same_branch=refused), "Content-Length: 0"])
+    def _ack(self, number: int, *, refused: bool = False, then: str = "") -> str:
+        """Of a refusal it belongs to the INVITE's own transaction, of an answer it does not (RFC 3261, 17.1.1.3).
+
+        `then`: where it goes on, at once: a BYE that comes while SIPp is at a step of its own would be unexpected.
+        """
+        after = f'next="{then}"' if then else ""
+        return _send([*self._head("ACK", number, same_branch=refused), "Content-Length: 0"], after)
 
     def _refusals(self) -> list[str]:
         made = []
