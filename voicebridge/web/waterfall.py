@@ -22,6 +22,7 @@ TOP = 26
 BOTTOM = 24
 LEAST_S = 0.0005
 PACE_S = 0.065
+LITTLE = 20.0
 CHARACTER = 1.9
 """Percent of the width that a letter of a label needs, on a telephone."""
 LEAD = 0.06
@@ -238,14 +239,14 @@ def _bar(made: Picture, bar: Bar) -> str:
 def _beside(label: str, left: float, right: float, edge: float) -> tuple[float, int, str, str]:
     """Where a label stands: place, shift, anchor and style. Behind its bar where there is room before the answer
     begins, else before it, else in the bar itself."""
-    room = CHARACTER * len(label)
+    room = CHARACTER * (len(label) + 2)
     if edge - right >= room:
         return right, 6, "start", "name"
     if left >= room:
         return left, -6, "end", "name"
     if right - left >= room:
         return left, 8, "start", "inside"
-    return (right, 6, "start", "name") if 100 - right >= left else (left, -6, "end", "name")
+    return (left, -6, "end", "name") if left >= max(LITTLE, edge - right) else (right, 6, "start", "name")
 
 
 def _markers(made: Picture) -> Iterator[str]:
