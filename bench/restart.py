@@ -199,11 +199,13 @@ def told(way: str, calls: Sequence[Called]) -> str:
     waits = sorted(each.waited for each in new if each.waited is not None)
     ends = Counter(each.end for each in calls)
     running = Counter(each.end for each in calls if each.before)
+    if not waits:
+        return f"| {way} | {len(calls)} | nobody was served |"
     return (
         f"| {way} | {len(calls)} | {ends['refused']} | {ends['lost']} | "
         f"{running['finished']} finished, {running['fallback']} fallback | "
-        f"{waits[len(waits) // 2]:.1f} / {waits[-1]:.1f} |" if waits else f"| {way} | {len(calls)} | nobody was served |"
-    )  # fmt: skip
+        f"{waits[len(waits) // 2]:.1f} / {waits[-1]:.1f} |"
+    )
 
 
 def main(progress: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)) -> int:
@@ -230,7 +232,8 @@ def main(progress: Callable[[str], None] = lambda text: print(text, file=sys.std
                 continue
             with tempfile.TemporaryDirectory() as folder, Held(Path(folder) / "service", wanted.drain) as held:
                 results[way] = asyncio.run(crowd(asterisk, held, way, **crowded))
-    print(f"{json.dumps(machine())}\n\n| way | calls | refused | lost | running at that moment | wait p50 / longest, s |")
+    print(f"{json.dumps(machine())}\n")
+    print("| way | calls | refused | lost | running at that moment | wait p50 / longest, s |")
     print("|---|---|---|---|---|---|")
     for way, calls in results.items():
         print(told(way, calls))

@@ -136,7 +136,7 @@ class Backstage:
         for name, agent in agents.items():
             if unknown := sorted({target for _, target in named_by(agent)} - set(config.targets)):
                 raise ConfigError(f"agent {name}: the target {unknown[0]!r} is new: targets need a restart")
-            if agent.model_scope != "none" and self._engines.llm is None:
+            if agent.model_scope != "none" and self._engines.llm is None and config.engines.chosen("llm"):
                 raise ConfigError(f"agent {name}: it wants a language model and none was started: that needs a restart")
         settings, _ = equipped(self._settings.model_copy(update={"agents": agents}), self._shelf)
         return settings

@@ -147,7 +147,7 @@ class Watcher:
     def _heed(self, life: Life) -> None:
         """What it says of itself, and whether it has read its agents again."""
         if self._reloads and life.ready_after is not None and life.answered >= self._reloads:
-            self._reloads = 0
+            self._reloads, self._status = 0, ""  # what it says of itself holds again
             self._notify.tell("READY=1")
         if life.says != self._status and not self._asked_to_end:
             self._status = life.says
