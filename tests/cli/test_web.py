@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 
 import httpx
-import pytest
 
 REFUSED = 2
 
@@ -35,19 +33,7 @@ def test_it_prints_a_link_that_works_and_ends_at_sigterm(tmp_path, monkeypatch):
         process.communicate()
 
 
-@pytest.mark.parametrize(
-    ("listen", "told"),
-    [("0.0.0.0:0", "reachable from outside"), ("8099", "is not an address"), ("192.0.2.77:0", "web.listen")],
-    ids=["exposed", "no_address", "not_ours"],
-)
-def test_what_cannot_be_is_refused_with_its_cure(tmp_path, listen, told):
-    process = start("--listen", listen, "--store", str(tmp_path))
+def test_to_be_reachable_from_outside_without_a_password_is_refused_with_its_cure(tmp_path):
+    process = start("--listen", "0.0.0.0:0", "--store", str(tmp_path))
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == REFUSED and told in errors and "Traceback" not in errors
-
-
-def test_an_address_that_is_taken_is_said(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        process = start("--listen", f"127.0.0.1:{other.getsockname()[1]}", "--store", str(tmp_path))
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == REFUSED and "already in use" in errors
+    assert process.returncode == REFUSED and "reachable from outside" in errors and "Traceback" not in errors

@@ -6,12 +6,14 @@ import contextlib
 import io
 import logging
 import re
+import socket
 import wave
 
 import httpx
 import pytest
 
 from bench.screenshots import dashboard, fill
+from voicebridge.config import ConfigError
 from voicebridge.web import access
 
 PAGE = {"accept": "text/html"}
@@ -246,3 +248,17 @@ async def test_ipv6_is_served(kept, monkeypatch):
                 assert (await client.get("/calls")).status_code == 200
     except OSError:
         pytest.skip("this machine has no IPv6 loopback")
+
+
+@pytest.mark.parametrize(
+    ("listen", "told"),
+    [("8099", "is not an address"), ("192.0.2.77:0", "192.0.2.77"), ("127.0.0.1:{taken}", "already in use")],
+    ids=["no_address", "not_ours", "taken"],
+)
+async def test_an_address_that_cannot_be_listened_on_is_said(kept, monkeypatch, listen, told):
+    monkeypatch.setenv(access.PASSWORD_VARIABLE, "sesame")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = listen.format(taken=other.getsockname()[1])
+        with pytest.raises(ConfigError, match=told):
+            async with dashboard(kept[0], [], listen=address, allow=("192.0.2.0/24",)):
+                pass
