@@ -376,8 +376,8 @@ def _show(calls: int, found: list[Round], cost: dict[str, float]) -> None:
     )
     for one in found:
         table.add_row(
-            one.way, f"{one.cpu:.3f}", f"{one.cpu_ms_call_s:.2f}", f"{one.gap_p50_ms:.1f}",
-            f"{one.gap_p99_ms:.1f}", f"{one.gap_max_ms:.1f}", f"{one.tick_p99_ms:.0f}", str(one.records), str(one.traces),
+            one.way, f"{one.cpu:.3f}", f"{one.cpu_ms_call_s:.2f}", f"{one.gap_p50_ms:.1f}", f"{one.gap_p99_ms:.1f}",
+            f"{one.gap_max_ms:.1f}", f"{one.tick_p99_ms:.0f}", str(one.records), str(one.traces),
         )  # fmt: skip
     console.print(table)
     for way, share in cost.items():
