@@ -23,6 +23,7 @@ DRIVER = """
 import json, logging, sys
 from voicebridge.watch.notify import Notify
 from voicebridge.watch.parent import LOG_FORMAT, Limits, Watcher
+from voicebridge.watch.sockets import Sockets
 from voicebridge.watch.sweeper import NoSweeper, ProcessSweeper
 logging.basicConfig(level="INFO", format=LOG_FORMAT)
 limits, sweep, *argv = sys.argv[1:]
@@ -31,6 +32,7 @@ sys.exit(Watcher(
     sweeper=ProcessSweeper([sys.executable, "-c", sweep], told=b"where it is") if sweep else NoSweeper(),
     notify=Notify.taken(),
     limits=Limits(**json.loads(limits)),
+    sockets=Sockets.taken(),
 ).run())
 """
 QUICK = {
@@ -45,13 +47,19 @@ SOON_S = 10.0
 class Watched:
     """A parent with a toy below it."""
 
-    def __init__(self, folder: Path, *lives: str, limits: Shortened = QUICK, sweep: str = "", **env: str) -> None:
+    def __init__(
+        self, folder: Path, *lives: str, limits: Shortened = QUICK, sweep: str = "", door: socket.socket | None = None,
+        **env: str,
+    ) -> None:
+        if door is not None:
+            env["VOICEBRIDGE_SOCKETS"] = f"fastagi={door.fileno()}"
         self.folder = folder
         self._output = folder / "output"
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", DRIVER, json.dumps(limits), sweep, sys.executable, TOY, str(folder), *lives],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**os.environ, **env},
+                pass_fds=() if door is None else (door.fileno(),),
             )
 
     def starts(self) -> list[tuple[int, float]]:
@@ -307,6 +315,119 @@ def test_systemd_hears_what_happens_and_the_daemon_knows_nothing_of_it(watched, 
     assert told.count("WATCHDOG=1") >= 3
     environment = (tmp_path / "environment").read_text()
     assert "NOTIFY_SOCKET" not in environment and "WATCHDOG" not in environment
+
+
+def told(systemd: socket.socket, text: str, limit_s: float = SOON_S) -> list[str]:
+    """What systemd hears, up to `text`."""
+    until, heard = time.monotonic() + limit_s, []
+    while text not in heard:
+        assert time.monotonic() < until, heard
+        heard += systemd.recv(4096).decode().splitlines()
+    return heard
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(SOON_S)
+        yield listening
+
+
+def notified(tmp_path: Path) -> dict[str, str]:
+    return {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "600000", "WATCHDOG_PID": ""}
+
+
+def test_a_daemon_that_is_lame_is_told_of_and_the_watchdog_is_not_fed(watched, systemd, tmp_path):
+    one = watched("start:0.5,lame", **notified(tmp_path))
+    told(systemd, "STATUS=no engine is ready for: stt")
+    time.sleep(0.5)  # what was fed before that is heard by then
+    systemd.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        while True:
+            systemd.recv(4096)
+    systemd.settimeout(1.5)
+    with pytest.raises(TimeoutError):
+        systemd.recv(4096)
+    assert alive(one.pid(0)), "it is for systemd to start all of it again"
+
+
+def test_what_a_daemon_says_of_itself_reaches_systemd_whole(watched, systemd, tmp_path):
+    watched("start:0.2,serve:0.2,say:taking calls; 3 calls now,serve", **notified(tmp_path))
+    told(systemd, "STATUS=taking calls; 3 calls now")
+
+
+def test_a_reload_is_begun_and_ended_for_systemd(watched, systemd, tmp_path):
+    one = watched("obey,serve:1.5,answer,serve", **notified(tmp_path))
+    told(systemd, "READY=1")
+    one.process.send_signal(signal.SIGHUP)
+    heard = told(systemd, "RELOADING=1")
+    while not any(line.startswith("MONOTONIC_USEC=") for line in heard):
+        heard += systemd.recv(4096).decode().splitlines()
+    told(systemd, "READY=1")
+
+
+def test_who_loads_models_is_given_time(watched, systemd, tmp_path):
+    watched("start:1.0,serve", **notified(tmp_path))
+    assert any(line.startswith("EXTEND_TIMEOUT_USEC=") for line in told(systemd, "READY=1"))
+
+
+# ---- one takes over from another
+
+
+@pytest.fixture
+def door() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        yield made
+
+
+def test_a_new_daemon_takes_over_when_it_is_ready_and_the_old_one_finishes(watched, door):
+    one = watched("leave:1.0,serve", "start:0.5,leave:0.1,serve", door=door)
+    one.until_said("ready after")
+    one.process.send_signal(signal.SIGUSR2)
+    one.until_said(f"takes the calls; pid {one.pid(0)} ends its own")
+    assert alive(one.pid(0)) and alive(one.pid(1))
+    one.until_said("the daemon that was relieved has ended: exit code 0")
+    assert alive(one.pid(1))
+    one.process.terminate()
+    assert one.code() == 0
+    assert len(one.starts()) == 2
+
+
+def test_a_new_daemon_that_does_not_get_ready_changes_nothing(watched, door):
+    one = watched("leave:0.1,serve", "start:0.2,exit:2", door=door)
+    one.until_said("ready after")
+    one.process.send_signal(signal.SIGUSR2)
+    one.until_said("handover failed: the new daemon ended: exit code 2; the old one goes on")
+    assert alive(one.pid(0)) and one.process.poll() is None
+
+
+def test_without_sockets_that_both_can_use_one_comes_after_the_other(watched):
+    one = watched("leave:0.2,serve", "serve")
+    one.until_said("ready after")
+    one.process.send_signal(signal.SIGUSR2)
+    one.pid(1)
+    assert not alive(one.pid(0))
+    one.until(lambda: one.output().count("ready after") == 2)
+
+
+def test_callers_who_wait_too_long_for_a_daemon_are_let_go(watched, door):
+    one = watched("load:60", limits={**QUICK, "spawn": 60.0, "queue": 0.5}, door=door)
+    with socket.create_connection(door.getsockname(), 5) as waiting:
+        waiting.settimeout(SOON_S)
+        assert waiting.recv(1) == b""
+    one.until_said("1 callers have waited too long")
+
+
+def test_a_second_sigterm_reaches_the_daemon(watched):
+    one = watched("leave:60,serve")
+    one.until_said("ready after")
+    one.process.terminate()
+    time.sleep(0.3)
+    assert alive(one.pid(0))
+    one.process.send_signal(signal.SIGINT)
+    one.code()
+    assert not alive(one.pid(0)), "asked twice, calls are not waited for"
 
 
 SWEEP = "import time, pathlib\nwhile True:\n    pathlib.Path({file!r}).open('a').write('x')\n    time.sleep({pause})"

@@ -43,6 +43,15 @@ def do(deed: str, fd: int, folder: Path) -> None:
             beat(fd, b"t", float(value or 3600))
         case "end":
             beat(fd, b"e", float(value))
+        case "lame":  # serves, and says that nobody can be understood
+            os.write(fd, b"r<no engine is ready for: stt\n")
+            beat(fd, b"l", float(value or 3600))
+        case "say":  # in words, cut in two as a pipe may do
+            os.write(fd, b"t<" + value[:3].encode())
+            time.sleep(0.1)
+            os.write(fd, value[3:].encode() + b"\n")
+        case "answer":  # as after a reload
+            os.write(fd, b"r")
         case "mute":  # lives, and its media clock does not tick
             time.sleep(3600)
         case "close":
@@ -57,6 +66,13 @@ def do(deed: str, fd: int, folder: Path) -> None:
         case "kill":
             os.kill(os.getpid(), getattr(signal, value))
             time.sleep(10)
+        case "leave":  # at SIGTERM it finishes its calls first
+            def finish(number: int, frame: object) -> None:
+                beat(fd, b"t", float(value))
+                beat(fd, b"e", 0.2)
+                sys.exit(0)
+
+            signal.signal(signal.SIGTERM, finish)
         case "environment":
             (folder / "environment").write_text("\n".join(f"{name}={text}" for name, text in os.environ.items()))
 
