@@ -72,7 +72,7 @@ class Keeping:
 
     def _close_block(self) -> None:
         before, block = self._before, self._block
-        spoken = redact_parts((before.said, block.said), self._privacy.redact)
+        spoken = redact_parts((before.said, block.said), self._privacy.redact, glue=". ")
         goes_on = all(part.hidden for part in spoken)
         before.tight = before.tight or goes_on
         block.tight = block.tight or goes_on or self._tells_number(block.steps)
@@ -114,6 +114,11 @@ class Keeping:
         self._lines.append(
             eventlog.line(
                 kept.step, masked=kept.masked, kinds=self._privacy.redact, least=least, model_text=kept.text,
-                keys=kept.numbered or least < LEAST,
+                keys=kept.numbered or (least < LEAST and not _acted_on(kept.step)),
             )
         )  # fmt: skip
+
+
+def _acted_on(step: Step) -> bool:
+    """Whether a key meant something by itself: a menu's, the one for a human."""
+    return any(not isinstance(command, cmd.SetTimer | cmd.CancelTimer) for command in step.commands)

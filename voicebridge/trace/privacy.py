@@ -74,8 +74,8 @@ class Privacy:
         A number may be told in several turns: which have to be hidden is known with the last of them.
         """
         spoken = [turn for turn in turns[-2 * TOGETHER :] if turn.caller and not turn.secret][-TOGETHER:]
-        before = ""
-        for turn, part in zip(spoken, redact_parts([turn.caller for turn in spoken], self.redact), strict=True):
+        before, said = "", [turn.caller for turn in spoken]
+        for turn, part in zip(spoken, redact_parts(said, self.redact, glue=". "), strict=True):
             if part.hidden or turn.shown is None:
                 turn.shown = part.text
             if turn.asked:
