@@ -13,6 +13,8 @@ from voicebridge.trace.bus import Bus, Happening
 HEARTBEAT_S = 10.0
 WAITING = 256
 """Lines that wait for one watcher; on top of them the oldest is lost."""
+GATHER_S = 0.05
+"""Lines that come close together go out together: each time a watcher is woken costs the loop of all calls."""
 TOGETHER = 64
 """Lines that are sent in one piece."""
 
@@ -84,6 +86,8 @@ class Watcher:
                 except TimeoutError:
                     yield _line({"event": "heartbeat", "at": time.time()})
                     continue
+                if not self._closed:
+                    await asyncio.sleep(GATHER_S)
                 if piece := self._take():
                     yield piece
                 elif self._closed:
