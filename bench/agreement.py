@@ -47,6 +47,8 @@ BOUND_S = 0.060
 """Issue 5: within 60 ms at p95."""
 SAME_S = 0.3
 CLOSE_S = 0.12
+BEGIN_S = 1.0
+"""Asterisk begins to record at the answer, and the daemon's call begins then: no further apart than that."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def first_sound(turn: dict[str, Any]) -> float | None:
 
 def offset(turns: Sequence[dict[str, Any]], exchanges: Sequence[Exchange]) -> float:
     """What to add to the record's times to have the recording's."""
-    candidates = [one.last_voice - turn["last_voice"] for turn in turns for one in exchanges]
+    apart = (one.last_voice - turn["last_voice"] for turn in turns for one in exchanges)
+    candidates = [value for value in apart if abs(value) <= BEGIN_S]
 
     def agreeing(value: float) -> list[float]:
         return [other for other in candidates if abs(other - value) <= CLOSE_S]
