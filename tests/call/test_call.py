@@ -172,8 +172,9 @@ def test_the_recording_has_both_sides_at_their_times(conversation):
 
 
 def test_files_of_calls_are_for_the_owner_only(conversation):
-    for suffix in (".json", ".wav", ".events.jsonl"):
+    for suffix in (".wav", ".events.jsonl"):
         assert conversation.file(suffix).stat().st_mode & 0o077 == 0, suffix
+    assert (conversation.store / "calls.db").stat().st_mode & 0o077 == 0
 
 
 def test_the_logs_hold_nothing_that_was_said(conversation):
