@@ -19,7 +19,8 @@ LONGEST_FIRST = (
     "call/test_barge_in.py", "faults/test_killed_workers.py", "pbx/test_calls.py", "call/test_speakerphone.py",
     "call/test_call.py", "faults/test_engine_faults.py", "cli/test_doctor.py", "scenario/test_live.py",
     "engines/test_namespaces.py", "cli/test_call.py", "pbx/", "bench/test_tools.py", "engines/llama_cpp/",
-    "call/", "cli/", "faults/", "web/", "service/", "watch/", "bench/", "engines/",
+    "web/test_browser.py", "test_operating.py", "service/", "trace/store/test_outages.py", "observing/", "sip/",
+    "call/", "cli/", "faults/", "web/", "watch/", "bench/", "engines/", "trace/store/", "hooks/", "test_daemon.py",
 )  # fmt: skip
 """Files and folders below tests/, by how long they wait for real calls and processes."""
 
