@@ -80,7 +80,9 @@ class Booted:
             raise CannotBoot(f"{' '.join(command)}: {done.stderr.strip()}")
 
     def _install(self) -> None:
-        """Two versions that are alike, the configuration, the units."""
+        """Two versions that are alike, the configuration, the units; of the machine's own installation nothing."""
+        for there in ("opt/voicebridge", "etc/voicebridge", "var/lib/voicebridge", "var/lib/private/voicebridge"):
+            shutil.rmtree(self.root / there, ignore_errors=True)
         for name in ("1", "2"):
             home = self.root / "opt/voicebridge/versions" / name
             (home / "bin").mkdir(parents=True)
@@ -104,7 +106,7 @@ class Booted:
     def _boot(self) -> None:
         command = [
             "systemd-nspawn", "--quiet", "--boot", f"--directory={self.root}", "--private-network", "--register=no",
-            "--keep-unit", f"--machine={self._folder.name}", "--link-journal=no",
+            "--keep-unit", f"--machine=vb-booted-{os.getpid()}", "--link-journal=no",
             f"--bind-ro={PYTHON}:/opt/python", f"--bind-ro={PACKAGES}:/opt/deps",
         ]  # fmt: skip
         with (self._folder / "console").open("wb") as console:
@@ -127,12 +129,13 @@ class Booted:
 
     def run(self, *command: str, check: bool = True, limit_s: float = 120.0) -> str:
         """What it prints. Raises AssertionError with that where it fails."""
-        entered = ["nsenter", "--target", str(self._leader), "--all", "--wd=/", "env", "-u", "NOTIFY_SOCKET", *command]
+        inside = ["env", "--chdir=/", "-u", "NOTIFY_SOCKET", *command]
+        entered = ["nsenter", "--target", str(self._leader), "--all", *inside]
         done = subprocess.run(entered, capture_output=True, text=True, errors="replace", timeout=limit_s)
         if check and done.returncode:
             said = f"{done.stdout}{done.stderr}\n{self.journal()}"
             raise AssertionError(f"{' '.join(command)} ({done.returncode}):\n{said}")
-        return done.stdout + done.stderr
+        return done.stdout
 
     def python(self, *arguments: str, limit_s: float = 120.0) -> str:
         """Inside, in the repository, with what the tests have."""
@@ -152,7 +155,7 @@ class Booted:
             time.sleep(0.2)
 
     def journal(self, lines: int = 60) -> str:
-        entered = ["nsenter", "--target", str(self._leader), "--all", "--wd=/"]
+        entered = ["nsenter", "--target", str(self._leader), "--all", "env", "--chdir=/"]
         done = subprocess.run(
             [*entered, "journalctl", "--no-pager", "-u", "voicebridge", "-n", str(lines)],
             capture_output=True, text=True,

@@ -123,6 +123,7 @@ def test_a_version_that_does_not_start_changes_nothing(booted: Booted):
     booted.until("StatusText", "handover failed", SOON_S)
     assert booted.daemons() == before
     booted.run("ln", "-sfn", "/opt/voicebridge/versions/1", "/opt/voicebridge/current")
+    booted.run("systemctl", "restart", "voicebridge.service")
 
 
 @pytest.mark.parametrize("way", ["restart", "handover", "kill"])
