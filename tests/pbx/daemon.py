@@ -17,13 +17,13 @@ from tests.pbx.process import end, kill_session, tied
 from voicebridge.audio.pcm import samples
 from voicebridge.trace.store import CallStore
 
-READY = re.compile(r"ready\. AudioSocket on 127\.0\.0\.1:(\d+),(?: FastAGI on 127\.0\.0\.1:(\d+),)?")
+READY = re.compile(r"ready\. AudioSocket on (?:127\.0\.0\.1|\[::1?\]):(\d+),(?: FastAGI on [^ ]+:(\d+),)?")
 READY_S = 90.0
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = """\
 default_agent = "{agent}"
 [listen]
-audiosocket = "127.0.0.1:0"
+audiosocket = "{host}:0"
 {listen}[store]
 dir = "{folder}"
 record_audio = true
@@ -43,11 +43,13 @@ class VoiceDaemon:
     `listen`: lines for [listen].
     """
 
-    def __init__(self, folder: Path, *, agent: str = "demo", engines: str = "", listen: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, agent: str = "demo", engines: str = "", listen: str = "", host: str = "127.0.0.1"
+    ) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._config = folder / "voicebridge.toml"
-        self._config.write_text(CONFIG.format(agent=agent, folder=folder, engines=engines, listen=listen))
+        self._config.write_text(CONFIG.format(agent=agent, folder=folder, engines=engines, listen=listen, host=host))
         self._process: subprocess.Popen[bytes] | None = None
         self.port = self.agi_port = 0
 
@@ -88,6 +90,10 @@ class VoiceDaemon:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         (pid,) = map(int, children)
         return pid
+
+    @property
+    def config(self) -> Path:
+        return self._config
 
     @property
     def media(self) -> str:
