@@ -15,6 +15,7 @@ HOUSE = Path(voicebridge.__file__).parent
 FLOORS = (
     {"__main__"},
     {"cli"},
+    {"sip"},
     {"scenario", "load", "web"},
     {"daemon", "phone", "watch"},
     {"observing", "backstage"},

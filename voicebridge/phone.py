@@ -15,6 +15,7 @@ import wave
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -135,6 +136,16 @@ class Heard:
             wav.writeframes(stereo.tobytes())
 
 
+class Link(Protocol):
+    """The way to the PBX."""
+
+    def send_audio(self, pcm: bytes) -> None:
+        """The next 20 ms."""
+
+    def hang_up(self) -> None:
+        """End the call."""
+
+
 class Phone:
     """One call. `on_event` is told in words what happens, for progress."""
 
@@ -146,6 +157,7 @@ class Phone:
         self._frame = frame_bytes(rate)
         self._outbox = bytearray()
         self._sent_at: list[float] = []  # of the line's frames
+        self._link: Link | None = None
         self._client: AudioSocketClient | None = None
         self._heard = Heard("", rate)
         self._zero = 0.0
@@ -158,6 +170,21 @@ class Phone:
         number = call_id or uuid.uuid4()
         self._heard = Heard(str(number), self._rate)
         self._zero = time.monotonic()
+        self._link = await self._connect(number)
+        sender = asyncio.create_task(self._send_for_ever())
+        try:
+            await self._talk(lines, linger_s)
+        finally:
+            sender.cancel()
+            self._heard.seconds = self._now()
+            self._link.hang_up()
+            await self._leave()
+        self._gather()
+        self._heard.ended_by = self._heard.ended_by or "caller"
+        return self._heard
+
+    async def _connect(self, number: uuid.UUID) -> Link:
+        """Raises PhoneError."""
         try:
             self._client = await AudioSocketClient.connect(
                 self._host, self._port, number, on_audio=self._on_audio, on_closed=self._on_closed, rate=self._rate
@@ -166,15 +193,13 @@ class Phone:
             raise PhoneError(
                 f"nothing answers on {self._host}:{self._port} ({error.strerror}); is `voicebridge run` running?"
             ) from error
-        sender = asyncio.create_task(self._send_for_ever())
-        try:
-            await self._talk(lines, linger_s)
-        finally:
-            sender.cancel()
-            self._client.hang_up()
-        self._heard.seconds = self._now()
-        self._heard.ended_by = self._heard.ended_by or "caller"
-        return self._heard
+        return self._client
+
+    async def _leave(self) -> None:
+        """What is to be waited for after hanging up."""
+
+    def _gather(self) -> None:
+        """Have in `_heard` what has been received, before it is measured."""
 
     async def _talk(self, lines: Sequence[Line], linger_s: float) -> None:
         since = 0.0
@@ -187,6 +212,7 @@ class Phone:
                 break
             since = (await self._say(line)).last_voice
         await self._until_agent_has_finished(after=since)
+        self._gather()
         self._heard.measure()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(linger_s):
@@ -226,8 +252,8 @@ class Phone:
                 self._sent_at.append(now)
                 del self._outbox[: self._frame]
             frame = self._microphone(frame)
-            if self._client is not None:
-                self._client.send_audio(frame)
+            if self._link is not None:
+                self._link.send_audio(frame)
             self._place(self._heard.caller, frame, now)
             due += FRAME_S
             await asyncio.sleep(max(0.0, due - loop.time()))
@@ -240,6 +266,10 @@ class Phone:
         now = self._now()
         self._heard.arrivals.append(now)
         self._heard.positions.append(self._place(self._heard.agent, pcm, now))
+        self._listen(pcm, now)
+
+    def _listen(self, pcm: bytes, now: float) -> None:
+        """Whether the agent speaks: it tells us when it is our turn."""
         data = samples(pcm).astype(np.float32)
         if len(data) and float(np.sqrt(np.mean(data * data))) > VOICED_RMS:
             if self._speaking_since is None:

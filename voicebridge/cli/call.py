@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rich.console import Console
 from voicebridge.audio.resample import resample_segment
 from voicebridge.cli.checks.listening import WILDCARDS
 from voicebridge.cli.run import config_option, settings_or_exit
+from voicebridge.cli.sipcall import NO_SOUND, Received, SipOptions, place, record_of, sip_options, told
 from voicebridge.cli.testcall import DaemonFailed, demo_lines, running_daemon, wait_for_record
 from voicebridge.config import ConfigError, Settings, split_address, state_dir
 from voicebridge.conversation.spoken import speak
@@ -46,6 +47,7 @@ MADE = (
 @click.option("--barge-in", type=click.FloatRange(min=0), help="Say each line so many seconds into the agent's speech.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Stereo WAV: caller left, agent right.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@sip_options
 @config_option
 def call(
     lines: tuple[str, ...],
@@ -55,9 +57,13 @@ def call(
     save: Path | None,
     as_json: bool,
     path: Path | None,
+    **sip: Any,
 ) -> None:
     """Call a daemon as the PBX would, over AudioSocket, and say each LINE: a WAV file, or a text (spoken by the
     configured text-to-speech engine). Without lines the greeting is listened to.
+
+    With --sip it is the PBX that is called, as telephones do: its dialplan, its codec and the network are then in what
+    is heard and measured.
 
     A made voice is understood worse than people are: the better test is a WAV of yours, or of your callers.
 
@@ -65,25 +71,37 @@ def call(
     """
     console = Console(stderr=as_json, highlight=False)
     settings = settings_or_exit(path)
+    options = SipOptions(sip.pop("sip"), **sip)
+    made = None
     try:
-        host, port = split_address(address) if address else _configured(settings)
+        options.check(address=address, rate=int(rate))
         spoken = asyncio.run(_spoken(lines, int(rate), barge_in, settings))
-        heard = asyncio.run(
-            Phone(host, port, rate=int(rate), on_event=lambda text: console.print(text, style="dim", markup=False))
-            .call(spoken)
-        )
+        if options.target is not None:
+            made = place(options, spoken, _teller(console))
+            heard = made.heard
+        else:
+            host, port = split_address(address) if address else _configured(settings)
+            heard = asyncio.run(Phone(host, port, rate=int(rate), on_event=_teller(console)).call(spoken))
         if save is not None:
             heard.save(save)
     except (PhoneError, PluginError, ConfigError, EngineError, ValueError, OSError) as error:
         click.echo(f"voicebridge: {error}", err=True)
         sys.exit(1)
-    store = CallStore(settings.config.store.dir, keep_days=0, url=settings.config.store.url)
-    _report(console, heard, wait_for_record(store, heard.call_id), as_json=as_json)
+    if made is not None:
+        _report(console, heard, record_of(settings, made), as_json=as_json, sip=made.received)
+    else:
+        store = CallStore(settings.config.store.dir, keep_days=0, url=settings.config.store.url)
+        _report(console, heard, wait_for_record(store, heard.call_id), as_json=as_json)
     if not all(map(_is_file, lines)):
         console.print(MADE.format(settings.config.engines.chosen("tts")[0].name), markup=False)
     if not heard.arrivals:
-        click.echo(f"voicebridge: {host}:{port} hung up at once: {HUNG_UP}", err=True)
+        why = NO_SOUND if made is not None else f"{host}:{port} hung up at once: {HUNG_UP}"
+        click.echo(f"voicebridge: {why}", err=True)
         sys.exit(1)
+
+
+def _teller(console: Console) -> Callable[[str], None]:
+    return lambda text: console.print(text, style="dim", markup=False)
 
 
 def _configured(settings: Settings) -> tuple[str, int]:
@@ -146,14 +164,20 @@ def _outside(heard: Heard) -> list[dict[str, Any]]:
     ]
 
 
-def _report(console: Console, heard: Heard, record: dict[str, Any] | None, *, as_json: bool) -> None:
+def _report(
+    console: Console, heard: Heard, record: dict[str, Any] | None, *, as_json: bool, sip: Received | None = None
+) -> None:
     if as_json:
         made = {"call_id": heard.call_id, "seconds": round(heard.seconds, 3), "ended_by": heard.ended_by}
+        if sip is not None:
+            made = {**made, "sip": sip}
         click.echo(json.dumps({**made, "lines": _outside(heard), "record": record}))
         return
     if record is not None:
         show_call(console, record)
     console.print()
+    if sip is not None:
+        console.print(told(sip), markup=False)
     gaps = [spoken.gap for spoken in heard.lines if spoken.gap is not None]
     console.print(f"response gap on the wire: [bold]{summary(gaps)}[/]")
     if record is None:

@@ -53,16 +53,21 @@ class RtpEndpoint:
         cls, on_packet: OnPacket, *, host: str = "127.0.0.1", port: int = 0, law: Law = MU
     ) -> RtpEndpoint:
         """`port` 0 is any free one. Raises OSError."""
+        return cls(cls.bound(host, port), on_packet, law)
+
+    @staticmethod
+    def bound(host: str, port: int = 0) -> socket.socket:
+        """A socket for an endpoint: its port is known before the law is. Raises OSError."""
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
             sock.bind((host, port))
-            return cls(sock, on_packet, law)
         except OSError:
             sock.close()
             raise
+        return sock
 
     @property
     def port(self) -> int:
