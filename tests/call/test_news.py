@@ -46,7 +46,7 @@ async def test_turns_grow_and_none_is_told_twice_nor_too_often(tmp_path):
     heard = [said["heard"] for happening in turns for said in happening["turn"]["said"]]
     assert {"Hello there.", "One."} <= set(heard)
     kept_apart = len({round(happening["at"], 1) for happening in turns})
-    assert len(turns) <= 2 * kept_apart + 2  # two turns at once at most, ten times a second
+    assert len(turns) <= 2 * kept_apart + 2  # two turns at once at most
 
 
 async def test_what_caller_and_agent_do_is_told_when_it_changes(tmp_path):

@@ -10,8 +10,8 @@ from voicebridge.conversation.core import Conversation
 from voicebridge.trace.bus import Bus
 from voicebridge.trace.timeline import Timeline, TurnTrace
 
-TURN_TICKS = 5
-"""Of the media clock: a turn is told ten times a second at most."""
+TURN_TICKS = 15
+"""Of the media clock: a turn is told three times a second at most: more often costs more than anybody sees."""
 LOOKED_AT = 2
 """A turn may still change when the next one has begun: a tool ends, a sentence is heard to its end."""
 
@@ -30,6 +30,7 @@ class News:
         self._zero = zero
         self._changed = False
         self._ticks = 0
+        self._known = 0
         self._state: tuple[str, str] = ("", "")
         self._told: dict[int, str] = {}
         """The last turns as they were told, by number: as text, for what is in a turn goes on changing."""
@@ -52,7 +53,9 @@ class News:
             self._tell_turns()
 
     def _tell_turns(self) -> None:
-        last = self._timeline.turns[-LOOKED_AT:]
+        turns = self._timeline.turns
+        last = turns[max(0, min(len(turns), self._known) - LOOKED_AT) :]  # the ones of then, and all that came since
+        self._known = len(turns)
         for turn in filter(_tells, last):
             now = self._timeline.told(turn, self._zero)
             if (text := json.dumps(now)) != self._told.get(turn.turn):

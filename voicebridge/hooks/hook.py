@@ -27,7 +27,7 @@ class EventHook(Protocol):
     """
 
     events: frozenset[str]
-    """Those that it wants, of EVENTS. `turn` comes up to ten times a second and call: `call_ended` has all of it."""
+    """Those that it wants, of EVENTS. `turn` comes up to three times a second and call: `call_ended` has all of it."""
 
     async def handle(self, happening: dict[str, Any]) -> None:
         """Has 10 s; what it raises is logged, and the call knows nothing of it. The dict is shared: do not change it.

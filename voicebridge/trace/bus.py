@@ -3,7 +3,7 @@
 A happening is a flat JSON-able dict with `event`, `call_id`, `at` (unix seconds):
 
     call_began      agent, caller (as stored), dialled, peer, language
-    turn            turn: the turn so far as in the record; told when it changes (redacted), ten times a second at most
+    turn            turn: the turn so far as in the record (redacted); told when it changes, 3 times a second at most
     state           caller, agent: the core's two regions, e.g. "speaking", "thinking"
     call_ended      record: the whole document, as stored
 
