@@ -7,6 +7,7 @@ import io
 import logging
 import re
 import socket
+import sqlite3
 import wave
 
 import httpx
@@ -262,3 +263,26 @@ async def test_an_address_that_cannot_be_listened_on_is_said(kept, monkeypatch, 
         with pytest.raises(ConfigError, match=told):
             async with dashboard(kept[0], [], listen=address, allow=("192.0.2.0/24",)):
                 pass
+
+
+async def test_a_damaged_record_hides_no_other_and_can_be_erased(tmp_path, monkeypatch):
+    monkeypatch.delenv(access.PASSWORD_VARIABLE, raising=False)
+    record = fill(tmp_path, calls=2)
+    with contextlib.closing(sqlite3.connect(tmp_path / "calls.db")) as database, database:
+        database.execute("UPDATE calls SET document = 'null' WHERE call_id = ?", (record["call_id"],))
+    said: list[str] = []
+    async with dashboard(tmp_path, said) as made, inside((made, said)) as client:
+        url = f"/calls/{record['call_id']}"
+        assert (await client.get("/overview?span=30d")).status_code == (await client.get("/calls")).status_code == 200
+        shown = await client.get(url)
+        assert shown.status_code == 500 and "is damaged" in shown.text
+        assert (await client.post(f"{url}/erase", data={"csrf": await csrf(client)})).status_code == 200
+        assert (await client.get(url)).status_code == 404
+
+
+async def test_odd_requests_are_answered(served):
+    async with inside(served) as client:
+        for query in ("text=%00", "text=%ed%a0%80", f"text={'+'.join('w' * 2_000)}", "page=²", "min_gap=nan"):
+            assert (await client.get(f"/calls?{query}")).status_code == 200, query
+        form = {"csrf": await csrf(client)}
+        assert (await client.post("/calls/search", data=form, headers={"origin": "http://["})).status_code == 403

@@ -76,7 +76,7 @@ def console() -> Console:
               help="Calls with a response gap of at least this.")
 @click.option("--problems", is_flag=True, help="Calls with a failed tool, engine trouble, a handoff or a gap of 1.5 s.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
-@click.option("--offset", type=click.IntRange(min=0), default=0, help="Pass over so many of the newest.")
+@click.option("--offset", type=click.IntRange(0, 10**9), default=0, help="Pass over so many of the newest.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def ls(path: Path | None, outcome: str | None, as_json: bool, **terms: Any) -> None:
     """List calls, newest first."""

@@ -111,7 +111,8 @@ def _show_turn(console: Console, turn: Turn, preferred: dict[str, str]) -> None:
         return
     rule = f" {plain(turn['rule'])}" if turn.get("rule") else ""
     at = f" at {_clock(turn['last_voice'] + turn['gap_s'])}" if turn.get("last_voice") is not None else ""
-    told = Text.assemble((f"{turn['gap_s'] * 1000:.0f} ms", "bold"), f" to the answer{at}, by {turn['source']}{rule}")
+    by = f"{plain(turn.get('source') or '?')}{rule}"
+    told = Text.assemble((f"{turn['gap_s'] * 1000:.0f} ms", "bold"), f" to the answer{at}, by {by}")
     console.print(Padding(told, (0, 0, 0, INDENT)))
     if turn.get("slow"):
         console.print(Padding(Text(f"slow: {plain(turn['slow']['text'])}", style="bold yellow"), (0, 0, 0, INDENT)))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Query:
     """Which calls. Times are unix seconds; None and "" do not restrict.
 
-    `text`: words that stand in what caller or agent said. `caller`: a whole number, compared by its key. `problems`:
-    only calls with a failed tool, an engine's trouble, a handoff or a gap above 1.5 s.
+    `text`: words (30 of them at most) that stand in what caller or agent said. `caller`: a whole number, compared by
+    its key. `problems`: only calls with a failed tool, an engine's trouble, a handoff or a gap above 1.5 s.
     """
 
     since: float | None = None

@@ -70,7 +70,7 @@ class Guard:
         if not is_ours(host, self.names):
             return PlainTextResponse("This is not a name of ours: add it to web.hosts.\n", 421)
         origin = headers.get("origin")
-        if scope["method"] not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
+        if scope["method"] not in ("GET", "HEAD") and origin is not None and _netloc(origin) != host:
             return PlainTextResponse("Sent by a page that is not ours.\n", 403)
         session = self.door.session(HTTPConnection(scope).cookies.get(COOKIE, ""))
         scope.setdefault("state", {})["session"] = session
@@ -78,6 +78,13 @@ class Guard:
             wants_page = "text/html" in headers.get("accept", "") and scope["method"] == "GET"
             return RedirectResponse("/login", 303) if wants_page else PlainTextResponse("Log in first: /login\n", 401)
         return None
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def session_of(request: Request) -> Session | None:

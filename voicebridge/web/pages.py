@@ -20,7 +20,7 @@ from voicebridge.trace.blame import BUDGET_S
 from voicebridge.trace.record import Record
 from voicebridge.trace.rows import Page, Query
 from voicebridge.trace.spans import ACTORS
-from voicebridge.trace.store.database import NoStoreError, StoreError
+from voicebridge.trace.store.database import DamagedRecordError, NoStoreError, StoreError
 from voicebridge.web import search, view
 from voicebridge.web.charts import share_bar
 from voicebridge.web.guard import form, session_of
@@ -138,8 +138,9 @@ class Pages:
 
     async def delete(self, request: Request) -> Response:
         await self.checked(request)
-        record, _ = await run_in_threadpool(self._record, request)
-        call_id = record["call_id"]
+        call_id = request.path_params["call_id"]
+        with contextlib.suppress(DamagedRecordError):  # it is erased like any other
+            await run_in_threadpool(self._read, call_id)
         try:
             await run_in_threadpool(self.erase, call_id)
         except (StoreError, OSError) as error:
@@ -163,19 +164,28 @@ class Pages:
 
     def _record(self, request: Request) -> tuple[Record, Path | None]:
         call_id = request.path_params["call_id"]
+        try:
+            record = self._read(call_id)
+        except DamagedRecordError as error:
+            raise HTTPException(500, f"{error}. All that can be done with it is to erase it: calls purge") from error
+        return record, self.calls.recording(call_id)
+
+    def _read(self, call_id: str) -> Record:
+        """Raises DamagedRecordError, and else HTTPException."""
         with self._readable():
             try:
-                record = self.calls.record(call_id)
+                return self.calls.record(call_id)
             except FileNotFoundError as error:
                 raise HTTPException(
                     404, "No such call is kept: it is unknown, erased, or past its retention."
                 ) from error
-        return {**record, "call_id": record.get("call_id", call_id)}, self.calls.recording(call_id)
 
     @contextlib.contextmanager
     def _readable(self) -> Iterator[None]:
         try:
             yield
+        except DamagedRecordError:
+            raise
         except NoStoreError as error:
             raise HTTPException(503, f"No calls are kept yet. {error}.") from error
         except StoreError as error:

@@ -217,7 +217,7 @@ def _bar(made: Picture, bar: Bar) -> str:
     left, right = s.at(bar.begin), s.at(bar.end)
     y = TOP + bar.row * ROW + (ROW - BAR) // 2
     width = max(right - left, 0.4)
-    kind = f"bar a-{bar.actor}" + (" blamed" if bar.actor == made.blamed and bar.label else "")
+    kind = f"bar a-{escape(bar.actor)}" + (" blamed" if bar.actor == made.blamed and bar.label else "")
     title = f"<title>{escape(bar.title)}</title>" if bar.title else ""
     found = [f'<rect class="{kind}" x="{left:.2f}%" width="{width:.2f}%" y="{y}" height="{BAR}" rx="3">{title}</rect>']
     if bar.failed:

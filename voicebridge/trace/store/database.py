@@ -38,6 +38,10 @@ class NoStoreError(StoreError):
     """There is no store yet."""
 
 
+class DamagedRecordError(StoreError):
+    """What is kept of a call is no record."""
+
+
 def address(folder: Path, url: str) -> URL:
     """Of the database: `url`, or SQLite in the folder where that is "". Raises StoreError."""
     if not url:

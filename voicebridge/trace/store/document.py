@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from voicebridge.trace.record import Record
-from voicebridge.trace.store.database import StoreError
+from voicebridge.trace.store.database import DamagedRecordError
+from voicebridge.trace.store.mending import LARGEST, mended, without_halves
 
 PROBLEM_GAP_S = 1.5
 """A response gap above this is a problem of its own."""
@@ -35,12 +36,12 @@ def dumped(record: Record) -> str:
 
 
 def loaded(call_id: str, document: str) -> Record:
-    """The record of a document. Raises StoreError where it is damaged."""
+    """The record of a document, mended where a part is damaged. Raises DamagedRecordError where it is none."""
     try:
-        record: Record = json.loads(document)
-    except ValueError as error:
-        raise StoreError(f"the record of call {call_id} is damaged: {error}") from error
-    return record
+        found = json.loads(document, parse_constant=lambda number: None)  # NaN, which is no JSON
+        return mended(call_id, without_halves(found) if "\\ud" in document else found)
+    except (ValueError, RecursionError) as error:
+        raise DamagedRecordError(f"the record of call {call_id} is damaged: {error}") from error
 
 
 def rows(call_id: str, record: Record, *, now: float, caller_key: str = "") -> Rows:
@@ -57,7 +58,7 @@ def rows(call_id: str, record: Record, *, now: float, caller_key: str = "") -> R
     began = _float(record.get("began_at"))
     call = {
         "call_id": call_id,
-        "began_at": now if began is None else began,
+        "began_at": now if began is None or not 0 <= began <= LARGEST else began,
         "seconds": _float(record.get("seconds")) or 0.0,
         "agent": _short(record.get("agent")),
         "caller": _text(record.get("caller")),

@@ -22,6 +22,8 @@ from voicebridge.trace.store.schema import calls, recordings, turns
 
 READ_S = 30.0
 STREAM_ROWS = 100
+MOST_WORDS = 30
+"""Of a search; SQLite takes no query of a thousand."""
 CALL_ID = re.compile(r"[0-9a-f-]{36}")
 _ROW = (
     calls.c.call_id, calls.c.began_at, calls.c.seconds, calls.c.agent, calls.c.caller, calls.c.dialled,
@@ -72,7 +74,7 @@ class Calls:
             (calls.c.agent, query.agent), (calls.c.outcome, query.outcome), (calls.c.ended_by, query.ended_by)
         ):  # fmt: skip
             if wanted:
-                terms.append(column == wanted)
+                terms.append(column == _asked(wanted))
         if query.caller:
             key = known_key(self._folder, query.caller)
             terms.append(calls.c.caller_key == key if key else calls.c.call_id == "")
@@ -80,13 +82,13 @@ class Calls:
             terms.append(calls.c.gap_max >= query.min_gap_s)
         if query.problems:
             terms.append(calls.c.problems > 0)
-        terms += [_says(word) for word in query.text.split()]
+        terms += [_says(word) for word in query.text.split()[:MOST_WORDS]]
         return and_(True, *terms)
 
     def record(self, call_id: str) -> Record:
         """Raises NoSuchCallError (a FileNotFoundError), StoreError where the record is damaged."""
         with self._open() as connection:
-            found = connection.execute(select(calls.c.document).where(calls.c.call_id == call_id)).scalar()
+            found = connection.execute(select(calls.c.document).where(calls.c.call_id == _asked(call_id))).scalar()
         if found is None:
             raise NoSuchCallError(call_id)
         return loaded(call_id, found)
@@ -95,7 +97,7 @@ class Calls:
         """Ids of the newest calls that begin so."""
         wanted = select(calls.c.call_id).order_by(calls.c.began_at.desc(), calls.c.id.desc()).limit(limit)
         if prefix:
-            wanted = wanted.where(calls.c.call_id.startswith(prefix.lower(), autoescape=True))
+            wanted = wanted.where(calls.c.call_id.startswith(_asked(prefix).lower(), autoescape=True))
         with self._open() as connection:
             return list(connection.execute(wanted).scalars())
 
@@ -158,8 +160,13 @@ def open_calls(settings: Settings) -> Calls:
     return Calls(settings.config.store.dir, settings.config.store.url)
 
 
+def _asked(text: str) -> str:
+    """As a database can be asked. A command line in another encoding has half characters; PostgreSQL takes no NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
+
+
 def _says(word: str) -> Any:
     """Whether a word, or a part of one, stands in a turn of the call."""
     return exists().where(
-        turns.c.call_id == calls.c.call_id, turns.c.words.contains(word.casefold(), autoescape=True)
+        turns.c.call_id == calls.c.call_id, turns.c.words.contains(_asked(word).casefold(), autoescape=True)
     )
