@@ -27,7 +27,7 @@ class Age(click.ParamType[float]):
         """Seconds."""
         if isinstance(value, float):
             return value
-        found = re.fullmatch(r"(\d+)([dhmw])", str(value).strip())
+        found = re.fullmatch(r"(\d{1,6})([dhmw])", str(value).strip())
         if found is None:
             self.fail(f"{value!r} is no age: write e.g. 30d, 12h or 4w", param, ctx)
         return float(int(found[1]) * UNITS_S[found[2]])

@@ -187,3 +187,17 @@ def test_no_byte_of_what_was_erased_stays_in_sqlite_however_it_lay_there(tmp_pat
     erase(tmp_path, "", Wanted(caller=BOB))
     assert (tmp_path / "calls.db").stat().st_size < size / 2, "the space is not given back"
     store.close()
+
+
+def test_a_call_whose_file_cannot_be_deleted_stays_and_is_told(store, tmp_path):
+    """Else nobody would find the recording again."""
+    for number in (1, 2):
+        store.write(call_id(number), record(tmp_path, number, ALICE, "zebra"))
+    assert store.flush()
+    store.path(call_id(1), ".wav").mkdir()  # what no unlink takes away, not even root's
+    store.path(call_id(2), ".wav").write_text("sound")
+    with pytest.raises(OSError, match=r"1 of the files cannot be deleted.*1\.wav"):
+        erase(tmp_path, store.url, Wanted(caller=ALICE))
+    assert Calls(tmp_path, store.url).matching("") == [call_id(1)]
+    store.path(call_id(1), ".wav").rmdir()
+    assert erase(tmp_path, store.url, Wanted(caller=ALICE)) == Erased(calls=1)

@@ -80,15 +80,23 @@ def erase(folder: Path, url: str, wanted: Wanted, *, dry_run: bool = False) -> E
         made = Erased(len(ids), len(waiting), len(files))
         if dry_run:
             return made
-        # Files first: what fails now is found again by its row.
-        for path in [*files, *(path for path, _ in waiting), *spill.pieces()]:
-            _unlink(path)
+        # Files first: what fails now is found again by its row, which stays.
+        stuck = _unlinked([*files, *(path for path, _ in waiting), *spill.pieces()])
+        held = {named[1] for path in stuck if (named := _FILE.match(path.name))}
+        ids = [call_id for call_id in ids if call_id not in held]
+        made = Erased(len(ids), len(waiting), len(files) - len(stuck))
         _delete(engine, ids, files_elsewhere=wanted.before is None)
-        if elsewhere:
-            _forget(engine, elsewhere)
+        if gone := [call_id for call_id in elsewhere if call_id not in held]:
+            _forget(engine, gone)
         if made or wanted.before is None:
             _note(engine, wanted, made)
         _wipe(engine, explicit=wanted.before is None)
+    if stuck:
+        why = next(iter(stuck.values()))
+        raise OSError(
+            f"{len(stuck)} of the files cannot be deleted, and their calls stay until they can be ({made.calls} calls "
+            f"and {made.files} files are erased): {why.filename}: {why.strerror}"
+        )
     return made
 
 
@@ -148,11 +156,15 @@ def _files(folder: Path, ids: Iterable[str], before: float | None) -> list[Path]
     return found
 
 
-def _unlink(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        log.warning("%s is to be erased and cannot be deleted: %s", path, error)
+def _unlinked(paths: Iterable[Path]) -> dict[Path, OSError]:
+    """Those that cannot be deleted, and why."""
+    stuck = {}
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            stuck[path] = error
+    return stuck
 
 
 def _delete(engine: Engine, ids: Sequence[str], *, files_elsewhere: bool) -> None:
