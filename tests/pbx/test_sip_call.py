@@ -28,7 +28,8 @@ async def call(asterisk: Asterisk, extension: str, *arguments: object, **environ
     target = f"sip:{extension}@127.0.0.1:{asterisk.sip_port}"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "voicebridge", "call", "--sip", target, *map(str, arguments),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=REPOSITORY, env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=REPOSITORY,
+        env={**os.environ, **environment},
     )  # fmt: skip
     out, err = await asyncio.wait_for(process.communicate(), LIMIT_S)
     return process.returncode or 0, out.decode(), " ".join(err.decode().split())

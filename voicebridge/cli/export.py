@@ -29,7 +29,7 @@ COLUMNS = (
     "call_id", "began_at", "agent", "caller", "dialled", "seconds", "outcome", "ended_by", "target", "turn", "at_s",
     "caller_said", "agent_heard", "source", "rule", "gap_s", "slow", "interrupted", "tools", "handoffs", "troubles",
 )  # fmt: skip
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a spreadsheet would run begins so; a quote before it makes it a text."""
 PRIVATE = 0o600
 
@@ -155,9 +155,15 @@ def written(output: Path) -> Iterator[IO[str]]:
         with click.open_file("-", "w", encoding="utf-8") as out:
             yield out
         return
+    if output.exists() and not output.is_file():  # a device or a pipe: it must not be replaced
+        with output.open("w", encoding="utf-8", newline="") as out:
+            yield out
+        return
+    output = output.resolve()
     part = output.with_name(f"{output.name}.part")
+    part.unlink(missing_ok=True)  # what another has left or put there keeps its own mode
     try:
-        with open(part, "w", encoding="utf-8", newline="", opener=_private) as out:  # noqa: PTH123 - needs the opener
+        with open(part, "x", encoding="utf-8", newline="", opener=_private) as out:  # noqa: PTH123 - needs the opener
             yield out
         part.replace(output)
     finally:
@@ -191,8 +197,9 @@ class Sound:
 def _sink(target: Path) -> Iterator[Sink]:
     if target.suffix.lower() == ".zip":
         part = target.with_name(f"{target.name}.part")
+        part.unlink(missing_ok=True)
         try:
-            part.touch(mode=PRIVATE)
+            part.touch(mode=PRIVATE, exist_ok=False)
             with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as made:
                 yield lambda path: made.write(path, path.name)
             part.replace(target)
@@ -203,7 +210,8 @@ def _sink(target: Path) -> Iterator[Sink]:
 
     def copy(path: Path) -> None:
         made = target / path.name
-        made.touch(mode=PRIVATE)
+        made.unlink(missing_ok=True)
+        made.touch(mode=PRIVATE, exist_ok=False)
         shutil.copyfile(path, made)
 
     yield copy

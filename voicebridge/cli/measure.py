@@ -90,9 +90,11 @@ def _read(path: Path) -> tuple[Any, int]:
             if wav.getsampwidth() != 2:
                 bits = 8 * wav.getsampwidth()
                 _fail(f"{path} has {bits} bits a sample, 16 are needed: sox {path.name} -b 16 new.wav")
+            if wav.getframerate() < LEAST_RATE:
+                _fail(f"{path} says that it has {wav.getframerate()} samples a second: its header is damaged")
             data = samples(wav.readframes(wav.getnframes()))
             return data.reshape(-1, wav.getnchannels()), wav.getframerate()
-    except (OSError, EOFError, wave.Error) as error:
+    except (OSError, EOFError, ValueError, wave.Error) as error:
         _fail(f"{path} is no WAV file of plain samples ({error}): sox {path.name} -e signed -b 16 new.wav")
 
 
