@@ -125,7 +125,7 @@ screenshots: $(STAMP)-dev ## Pictures of the dashboard into docs/screenshots (ne
 	$(BIN)/python -m bench.screenshots
 
 service-test: $(STAMP)-dev models pbx ## The unit under a booted systemd in a container root (root, some minutes)
-	$(BIN)/python -m pytest -q -rs tests/service
+	VOICEBRIDGE_BOOT=1 $(BIN)/python -m pytest -q -rs -s tests/service
 
 bench-blamed: $(STAMP)-dev models ## Turns made slow on purpose in STT, LLM, TTS and a tool: whom does the record blame
 	$(BIN)/python -m bench.blamed --rounds 3
