@@ -79,7 +79,7 @@ def _small_print(record: Record) -> Iterator[Text]:
     if engines := [f"{kind} {plain(name)}" for kind, name in (record.get("engines") or {}).items() if name]:
         yield Text(f"engines: {', '.join(engines)}", style="dim")
     frames = record.get("frames") or {}
-    if frames.get("sent"):
+    if frames.get("gap_p99_ms") is not None:  # two frames at least
         late = f"frames: {frames['sent']} sent, gap p99 {frames.get('gap_p99_ms')} ms, longest "
         yield Text(f"{late}{frames.get('gap_max_ms')} ms, {frames.get('late', 0)} late", style="dim")
 

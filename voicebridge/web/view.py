@@ -182,7 +182,7 @@ def facts(record: Record) -> list[tuple[str, str]]:
     engines = ", ".join(f"{kind} {name}" for kind, name in (record.get("engines") or {}).items() if name)
     frames = record.get("frames") or {}
     even = ""
-    if frames.get("sent"):
+    if frames.get("gap_p99_ms") is not None:  # two frames at least
         even = f"{frames['sent']} sent, {frames['late']} late, p99 {frames['gap_p99_ms']} ms apart"
         even += f", longest {frames['gap_max_ms']} ms"
     rate = record.get("rate")

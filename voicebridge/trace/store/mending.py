@@ -139,7 +139,7 @@ def _given(value: Any) -> bool | None:
 
 def _frames(value: Any) -> dict[str, Any] | None:
     """All of it or nothing."""
-    made = _table(0.0)(value)
+    made = _table(None)(value)
     return made if {"sent", "late", "gap_p99_ms", "gap_max_ms"} <= made.keys() else None
 
 
