@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import stat
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -102,3 +104,28 @@ def test_what_cannot_be_written_is_told_and_leaves_nothing(tmp_path):
     done = voicebridge("calls", "export", "-o", tmp_path / "out", "--recordings", tmp_path / "file")
     assert done.exit_code == 1 and "file" in done.stderr
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file"]
+
+
+def test_a_device_or_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    """As root, `-o /dev/null` would be the end of it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as other:
+        read = other.submit(pipe.read_text)
+        done = voicebridge("calls", "export", "-o", pipe)
+        assert done.exit_code == 0, done.output
+        assert len(read.result(10).splitlines()) == 3
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_link_stays_one_and_what_stood_in_the_way_lends_no_mode(tmp_path):
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "target.part").write_text("of somebody who may read it")
+    (tmp_path / "wav").mkdir()
+    (tmp_path / "wav" / f"{CALLS[0]['call_id']}.wav").touch(mode=0o644)
+    done = voicebridge("calls", "export", "-o", tmp_path / "link", "--recordings", tmp_path / "wav")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "link").is_symlink()
+    made = [tmp_path / "target", *(tmp_path / "wav").iterdir()]
+    assert len(made) == 4 and {stat.S_IMODE(file.stat().st_mode) for file in made} == {0o600}

@@ -72,6 +72,8 @@ def test_what_cannot_be_measured_is_said_with_its_cure(tmp_path: Path):
     for arguments, cause in (
         ((mono,), "a stereo file is needed"), ((stereo, mono), "two mono tracks"), ((mono, quick), "not of one call"),
         ((text,), "no WAV file of plain samples"),
+        ((wav(tmp_path / "slow.wav", CALLER, AGENT, rate=1),), "its header is damaged"),
+        ((stereo, "--plot", tmp_path / "no/folder.svg"), "No such file"),
         ((wav(tmp_path / "none.wav", CALLER, 0 * AGENT),), "the agent is not heard"),
     ):  # fmt: skip
         done = run(*arguments)

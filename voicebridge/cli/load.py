@@ -92,13 +92,17 @@ def load(
     }  # fmt: skip
     calls = with_records(run, settings, console)
     made = report(run, calls, asked)
-    if html is not None:
-        html.write_text(page(run, made), encoding="utf-8")
-        console.print(f"the page with plots: {html}", markup=False)
     if as_json:
         click.echo(json.dumps(made))
     else:
         show(console, made)
+    if html is not None:  # last: a page that cannot be written does not cost the numbers
+        try:
+            html.write_text(page(run, made), encoding="utf-8")
+        except OSError as error:
+            click.echo(f"voicebridge: the page with plots is not written: {html}: {error.strerror}", err=True)
+            sys.exit(CANNOT)
+        console.print(f"the page with plots: {html}", markup=False)
     sys.exit(LOST if made["lost"] else 0)
 
 

@@ -23,6 +23,8 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 TOO_FULL = 0.95
 """A track that is voiced for more of the time has a background that is."""
 COLUMNS = 700
+LEAST_RATE = 4_000
+"""Hz; no telephony has less."""
 
 
 @click.command("measure")
@@ -49,7 +51,10 @@ def measure_command(
     made = measure(caller, other, rate, below_peak_db=-below_peak)
     console = Console(stderr=as_json, highlight=False)
     if plot is not None:
-        plot.write_text(picture(made, caller, other, rate), encoding="utf-8")
+        try:
+            plot.write_text(picture(made, caller, other, rate), encoding="utf-8")
+        except OSError as error:
+            _fail(f"{plot}: {error.strerror}")
         console.print(f"the picture: {plot}", markup=False)
     if as_json:
         click.echo(json.dumps(as_dict(made)))

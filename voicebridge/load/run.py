@@ -46,7 +46,7 @@ class Target:
         scheme, colon, rest = text.partition(":")
         user, at, place = rest.partition("@")
         host, _, port = place.rpartition(":") if place.rpartition(":")[2].isdigit() else (place, "", "")
-        if scheme != "sip" or not (colon and at and user and host):
+        if scheme != "sip" or not (colon and at and user and host) or (port and not 0 < int(port) < 65_536):
             raise ValueError(f"{text!r}: say who is to be called as sip:EXTENSION@HOST or sip:EXTENSION@HOST:PORT")
         return cls(user, host.strip("[]"), int(port) if port else SIP_PORT)
 
@@ -185,7 +185,8 @@ class Load:
             if isinstance(made, Exception):
                 raise made
         if not any(caller.offered_at for caller in self._callers.values()):
-            raise LoadError(f"sipp made no call: {self._sipp.complaints() or 'it says nothing'}")
+            why = self._sipp.complaints() or "it was not answered while new calls were to come: is the PBX running?"
+            raise LoadError(f"sipp made no call: {why}")
         return usage
 
     def _on(self, step: Step) -> None:
