@@ -52,6 +52,12 @@ def joined(pieces, glue):
         ("john dot smith at example dot com please", "[email] please"),
         ("my email is john smith at example dot co dot uk", "my email is [email]"),
         ("j o h n at web punkt de", "[email]"),
+        ("my email is john smith at gmail.com, thanks", "my email is [email], thanks"),
+        ("It's john.smith-2 at mail.example.co.uk.", "It's [email]."),
+        ("max.mueller at web punkt de", "[email]"),
+        ("just john at gmail", "[email]"),
+        ("ann＠example.com", "[email]"),
+        ("We close at 9.30 a.m. and St. Anne's at noon. Bye.", "We close at 9.30 a.m. and St. Anne's at noon. Bye."),
         ("see you at five at the shop", "see you at five at the shop"),
     ],
 )  # fmt: skip

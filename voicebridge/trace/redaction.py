@@ -33,7 +33,7 @@ _PLAIN: Final = re.compile(
     rf"|{_AMOUNT}(?=\s?(?:[$€£¥%]|(?:euros?|eur|dollars?|usd|pounds?|gbp|chf|cents?|per ?cent|prozent)\b)))(?!\d)",
     re.IGNORECASE,
 )
-_OUTSIDE: Final = frozenset(" \t\r\n@,;:<>()[]\"{}")
+_OUTSIDE: Final = frozenset(" \t\r\n@＠﹫,;:<>()[]\"{}")
 """What ends an address that is written."""
 _STOPS: Final = frozenset(
     ["is", "s", "was", "it", "its", "it's", "my", "mine", "me", "the", "an", "a", "to", "e", "mail", "email", "emails",
@@ -46,12 +46,16 @@ _DOTS: Final = frozenset(("dot", "point", "period", "punkt", "punto", "ponto", "
 _ATS: Final = frozenset(
     ("at", "ät", "arobase", "arroba", "chiocciola", "apenstaartje", "klammeraffe", "małpa", "snabela")
 )
+_MAILS: Final = frozenset(("gmail", "googlemail", "hotmail", "icloud", "gmx", "protonmail"))
+"""Of whom a domain's first word says enough."""
+_INNER: Final = frozenset((".", "-", "_"))
+"""What stands within a written part of an address."""
 LOCAL_WORDS: Final = 12
 DOMAIN_WORDS: Final = 12
 _WORD: Final = re.compile(r"[\w'’-]+")
 _SPELLED: Final = re.compile(r"(?:\b\w\b\W*){3}")
 _APART: Final = re.compile(r"[\s,]*")
-_POSSIBLE: Final = re.compile(r"@|\d|[^\W\d_]{2}")
+_POSSIBLE: Final = re.compile(r"[@＠﹫]|\d|[^\W\d_]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,7 @@ def _hidden(text: str, kinds: tuple[Kind, ...], least: int) -> Iterator[Hidden]:
 def _written(text: str) -> Iterator[Hidden]:
     """Every @ with what stands around it, a blank between them or not."""
     behind = 0
-    for found in re.finditer("@", text):
+    for found in re.finditer("[@＠﹫]", text):
         begin, end = found.span()
         begin -= text[behind:begin].endswith(" ")
         end += text.startswith(" ", end)
@@ -198,8 +202,8 @@ def _trimmed(text: str, begin: int, end: int, at: int) -> tuple[int, int]:
 
 
 def _spoken(text: str) -> Iterator[Hidden]:
-    """"john smith at example dot com": an "at", and a "dot" soon behind it."""
-    if _DOTS.isdisjoint(_WORD.findall(low := text.lower())):
+    """"john smith at example dot com" or "at example.com": an "at", and a "dot" soon behind it, or a known name."""
+    if _ATS.isdisjoint(_WORD.findall(low := text.lower())):
         return
     words = list(_WORD.finditer(low))
     for at, word in enumerate(words):
@@ -211,12 +215,13 @@ def _domain(text: str, words: Sequence[re.Match[str]], at: int) -> int:
     """The last word of the domain behind "at"; 0 where there is none."""
     last = 0
     for place in range(at + 1, min(at + DOMAIN_WORDS, len(words))):
-        apart = text[words[place - 1].end() : words[place].start()]
-        dotted = words[place - 1].group() in _DOTS or words[place].group() in _DOTS
-        if not _APART.fullmatch(apart) or (last and not dotted):
+        apart, word = text[words[place - 1].end() : words[place].start()], words[place].group()
+        written = apart == "." and place > at + 1 and len(word) > 1 and word.isalpha()
+        dotted = written or words[place - 1].group() in _DOTS or word in _DOTS
+        if not (written or _APART.fullmatch(apart)) or (last and not dotted):
             break
-        if words[place - 1].group() in _DOTS and place - 1 > at + 1:
-            last = place
+        known = word in _MAILS if place == at + 1 else words[place - 1].group() in _DOTS and place > at + 2
+        last = place if written or known else last
     return last
 
 
@@ -225,7 +230,7 @@ def _local(text: str, words: Sequence[re.Match[str]], at: int) -> int:
     first = at
     while first and at - first < LOCAL_WORDS:
         apart = text[words[first - 1].end() : words[first].start()]
-        if words[first - 1].group() in _STOPS or not _APART.fullmatch(apart):
+        if words[first - 1].group() in _STOPS or not (apart in _INNER or _APART.fullmatch(apart)):
             break
         first -= 1
     return words[first].start()
