@@ -79,7 +79,7 @@ def doctor(
     findings = []
     with _quiet_log(), _status(console) as tell:
         for finding in examine(path, call=call, tell=tell, program=program, only=frozenset(only)):
-            if only and not {finding.check, finding.check.split()[0]} & set(only):
+            if only and not {finding.check, finding.check.split()[0].rstrip(":")} & set(only):
                 continue
             findings.append(finding)
             console.print(line(finding))
