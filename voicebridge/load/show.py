@@ -128,6 +128,8 @@ def _calls_at_once(calls: list[dict[str, Any]], end: float) -> str:
         points += [(moment, float(at)), (moment, float(at + change))]
         at += change
     top = max(value for _, value in points)
-    chart = Chart("Calls at once", (0, end), (0, top + 1), x_label="seconds of the run", y_label="calls", height=160)
+    chart = Chart(
+        "Calls at once", (0, end), (0, top + 1), x_label="seconds of the run", y_label="calls", height=160, whole=True
+    )
     chart.line(points, "d")
     return chart.svg()

@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 
 from markupsafe import Markup
 
+from voicebridge.trace.chart import Column
 from voicebridge.trace.findings import Bucket, Review
 from voicebridge.trace.record import Record
 from voicebridge.trace.review import review
 from voicebridge.trace.spans import ACTORS
-from voicebridge.web.charts import TALL, Column, columns
+from voicebridge.web.charts import TALL, columns
 
 HOUR_S = 3600.0
 DAY_S = 86_400.0

@@ -104,7 +104,7 @@ def bars(svg: str, name: str) -> list[float]:
 def test_columns_are_as_high_as_their_numbers():
     now = reviewed([call(SINCE + n * 60, [turn(1, "x")]) for n in range(3)]
                    + [call(SINCE + DAY_S, [turn(1, "x")])])  # fmt: skip
-    three, one = bars(plots.calls(now), "calls")
+    three, one = bars(plots.calls(now), "a-calls")
     assert three == pytest.approx(3 * one, rel=0.01)
 
 
