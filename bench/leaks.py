@@ -16,7 +16,6 @@ import logging
 import re
 import sys
 import tempfile
-import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,17 +25,14 @@ import click
 from rich.console import Console
 from rich.progress import track
 
+from bench.dummies import Ears, Leg, Voice, listen, say
 from voicebridge.audio.clock import Ticker
 from voicebridge.call.admission import Admission
-from voicebridge.call.call import Call
 from voicebridge.call.matching import RuleMatcher
 from voicebridge.call.registry import Registry
-from voicebridge.call.speech import Rendered
 from voicebridge.call.work import Parts
-from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import AgentSpec, Limits, Rule
 from voicebridge.conversation.form import Form, Slot
-from voicebridge.engines.base import Transcript
 from voicebridge.pbx.attach import AttachRequest
 from voicebridge.tools import tool
 from voicebridge.tools.runner import ToolRunner
@@ -45,8 +41,6 @@ from voicebridge.trace.metrics import Metrics
 from voicebridge.trace.privacy import Privacy
 from voicebridge.trace.store import CallStore
 
-RATE = 8_000
-QUIET, LOUD = bytes(320), b"\x00\x40" * 160
 WINDOW = 8
 """So many digits of a number in a row are a find: half a card, and more than chance makes of times and ids."""
 CARD, PHONE, OTHER, CALLER, MAIL = "4539148803436467", "017642198305", "8812094576", "493098765410", "quentin"
@@ -103,38 +97,6 @@ def _digits(text: str) -> str:
     return re.sub(r"(?<=\d)[^0-9a-z]{1,6}(?=\d)", "", text)
 
 
-class Ears:
-    """Hears what was said last."""
-
-    name, words = "ears", ""
-
-    def session(self, **_: object) -> Ears:
-        return self
-
-    def begin(self, utterance: int, phrases: Sequence[str] = ()) -> None: ...
-    def feed(self, pcm: bytes) -> None: ...
-    async def close(self) -> None: ...
-    async def transcribe(self, **_: object) -> Transcript:
-        return Transcript(1, self.words, samples=0, started=0.0, finished=0.0)
-
-
-class Voice:
-    engine_name = "voice"
-
-    def cached(self, text: str, rate: int) -> Rendered:
-        return Rendered(text, QUIET * 2, rate, ())
-
-
-class Leg:
-    rate, peer = RATE, "127.0.0.1:4711"
-
-    def __init__(self, call_id: uuid.UUID) -> None:
-        self.call_id = call_id
-
-    def send_audio(self, frame: bytes) -> None: ...
-    def hang_up(self) -> None: ...
-
-
 @tool
 async def call_back(phone: str) -> dict[str, str]:
     """Have somebody call back."""
@@ -178,30 +140,20 @@ class House:
     async def call(self, said: Sequence[str]) -> None:
         ticket: Any = self.registry.attach(AttachRequest(caller=f"+{CALLER}", dialled="100", unique_id="1.2"))
         call: Any = self.registry.accept(Leg(ticket.call_id))
-        await self._tick(call, 0.3)
+        await listen(call, 0.3)
         for words in said:
             if words.startswith("#"):
                 for key in words[1:]:
                     call.on_dtmf(key)
-                    await self._tick(call, 0.04)
-                await self._tick(call, 0.3)
+                    await listen(call, 0.04)
+                await listen(call, 0.3)
                 continue
-            self.ears.words = words
-            call.tell(ev.SpeechStarted(0.0))
-            await self._tick(call, 0.1, LOUD)
-            call.tell(ev.SpeechStopped(0.0, 0.8))
-            await self._tick(call, 0.7)
+            await say(call, self.ears, words)
         if call.ending is None:
             call.on_closed("hangup")
         else:
             call.on_closed("local")
-        await self._tick(call, 0.1)
-
-    async def _tick(self, call: Call, seconds: float, sound: bytes = QUIET) -> None:
-        for _ in range(round(seconds / 0.02)):
-            call.on_audio(sound, RATE)
-            call.tick(0.0)
-            await asyncio.sleep(0.004)
+        await listen(call, 0.1)
 
     async def close(self) -> None:
         await self.registry.drain(limit_s=0)

@@ -5,61 +5,23 @@ Only the ears and the voice are a test's: the recogniser hears what the test say
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from bench.dummies import Ears, Leg, Voice, listen, say
 from voicebridge.audio.recording import Recorder
 from voicebridge.call.call import Call
 from voicebridge.call.matching import RuleMatcher
-from voicebridge.call.speech import Rendered
 from voicebridge.call.work import Parts
-from voicebridge.conversation import events as ev
 from voicebridge.conversation.agent import AgentSpec, Limits, Rule
 from voicebridge.conversation.form import Form, Slot
-from voicebridge.engines.base import Transcript
 from voicebridge.tools import tool
 from voicebridge.tools.runner import ToolRunner
 
 PIN = ("4711", "4 7 1 1", "seven")
-RATE = 8_000
-LOUD = b"\x00\x40" * 160
-
-
-class Ears:
-    """What was said last, whatever was fed."""
-
-    name = "ears"
-    words = ""
-
-    def session(self, **_: object) -> Ears:
-        return self
-
-    def begin(self, utterance: int, phrases: Sequence[str] = ()) -> None: ...
-    def feed(self, pcm: bytes) -> None: ...
-    async def close(self) -> None: ...
-    async def transcribe(self, **_: object) -> Transcript:
-        return Transcript(1, self.words, samples=0, started=0.0, finished=0.0)
-
-
-class Voice:
-    engine_name = "voice"
-
-    def cached(self, text: str, rate: int) -> Rendered:
-        return Rendered(text, bytes(640), rate, ())
-
-
-class Leg:
-    call_id = UUID(int=7)
-    rate = RATE
-    peer = "test"
-
-    def send_audio(self, frame: bytes) -> None: ...
-    def hang_up(self) -> None: ...
 
 
 class Kept(Recorder):
@@ -98,21 +60,14 @@ class Caller:
         self.ears, self.kept = Ears(), Kept()
         runner = ToolRunner([check], folder=folder)
         parts = Parts(AGENT, self.ears, None, Voice(), RuleMatcher(AGENT, None), tools=runner)  # type: ignore[arg-type]
-        self.call = Call(Leg(), parts, finished=lambda _: None, recorder=lambda _: self.kept, keep_events=True)
-        self.asked = ""
+        leg = Leg(UUID(int=7))
+        self.call = Call(leg, parts, finished=lambda _: None, recorder=lambda _: self.kept, keep_events=True)
 
-    async def tick(self, seconds: float, sound: bytes = bytes(320)) -> None:
-        for _ in range(round(seconds / 0.02)):
-            self.call.on_audio(sound, RATE)
-            self.call.tick(0.0)
-            await asyncio.sleep(0.004)
+    async def waits(self, seconds: float) -> None:
+        await listen(self.call, seconds)
 
     async def says(self, words: str) -> None:
-        self.ears.words = words
-        self.call.tell(ev.SpeechStarted(0.0))
-        await self.tick(0.1, LOUD)
-        self.call.tell(ev.SpeechStopped(0.0, 0.8))
-        await self.tick(0.8)
+        await say(self.call, self.ears, words)
 
     def traces(self) -> str:
         return json.dumps(self.call.record()) + "".join(self.call.events) + self.call.story("why").line
@@ -130,7 +85,7 @@ class Caller:
 )
 async def test_a_spoken_secret_leaves_no_trace(tmp_path, said):
     caller = Caller(tmp_path)
-    await caller.tick(0.4)
+    await caller.waits(0.4)
     for words in said:
         await caller.says(words)
     assert caller.call.core.known["pin"][0].value == "4711"
@@ -143,13 +98,13 @@ async def test_a_spoken_secret_leaves_no_trace(tmp_path, said):
 
 async def test_a_keyed_secret_leaves_no_trace(tmp_path):
     caller = Caller(tmp_path)
-    await caller.tick(0.4)
+    await caller.waits(0.4)
     for words in ("book a visit", "tuesday"):
         await caller.says(words)
     for key in "4711":
         caller.call.on_dtmf(key)
-        await caller.tick(0.04)
-    await caller.tick(0.2)
+        await caller.waits(0.04)
+    await caller.waits(0.2)
     assert caller.call.core.known["pin"][0].value == "4711"
     keyed = [json.loads(line)["event"] for line in caller.call.events[1:]]
     assert {event["digit"] for event in keyed if event["is"] == "Dtmf"} == {"***"}
@@ -158,7 +113,7 @@ async def test_a_keyed_secret_leaves_no_trace(tmp_path):
 
 async def test_a_secret_is_not_in_the_recording(tmp_path):
     caller = Caller(tmp_path)
-    await caller.tick(0.4)
+    await caller.waits(0.4)
     await caller.says("book a visit")
     assert any(any(frame) for frame in caller.kept.caller), "what is no secret is"
     await caller.says("tuesday")
