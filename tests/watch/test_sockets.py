@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,34 @@ def test_a_socket_by_a_name_that_we_do_not_know_is_refused_with_the_cure(names: 
     given = {"LISTEN_FDS": "2", "LISTEN_PID": str(os.getpid()), "LISTEN_FDNAMES": names}
     with pytest.raises(StrangeSocket, match="FileDescriptorName= audiosocket or fastagi"):
         Sockets.taken(given)
+
+
+def passing(fd: int) -> subprocess.Popen[str]:
+    """`voicebridge.watch.parent` with the descriptor as systemd's first."""
+    program = (
+        "import os, sys; os.dup2(int(sys.argv[1]), 3); "
+        "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES='audiosocket'); "
+        "os.execv(sys.executable, [sys.executable, '-m', 'voicebridge.watch.parent', '--version'])"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", program, str(fd)], stderr=subprocess.PIPE, text=True, pass_fds=(fd,)
+    )
+
+
+def test_a_file_in_a_sockets_place_ends_it_with_the_code_that_systemd_does_not_restart(tmp_path: Path):
+    with (tmp_path / "file").open("w") as file, passing(file.fileno()) as process:
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 2 and "descriptor 3 is no socket" in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM], ids=["udp", "not_listening"])
+def test_a_socket_that_nobody_can_call_is_refused_and_not_waited_at(kind: socket.SocketKind):
+    with socket.socket(socket.AF_INET, kind) as strange:
+        strange.bind(("127.0.0.1", 0))
+        sockets = Sockets((("fastagi", os.dup(strange.fileno())),))
+        assert sockets.turn_away() == 0
+        with pytest.raises(StrangeSocket, match="no listening TCP socket"):
+            sockets.opened()
 
 
 def test_whoever_waits_is_let_go_and_the_socket_stays_open(door: socket.socket):

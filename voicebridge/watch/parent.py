@@ -30,7 +30,7 @@ from voicebridge.logs import TEXT, setup_small
 from voicebridge.watch import heart
 from voicebridge.watch.life import POLL_S, TRACEBACK, Life, Limits
 from voicebridge.watch.notify import Notify, reloading
-from voicebridge.watch.sockets import Sockets
+from voicebridge.watch.sockets import Sockets, StrangeSocket
 from voicebridge.watch.sweeper import NoSweeper, ProcessSweeper, Sweeper
 
 __all__ = ["LOG_FORMAT", "TRACEBACK", "Life", "Limits", "Watcher", "main"]
@@ -39,7 +39,7 @@ log = logging.getLogger("voicebridge.watch")
 
 LOG_FORMAT = TEXT
 UNUSABLE = 2
-"""The daemon's exit code where its configuration cannot be used."""
+"""The daemon's exit code where its configuration cannot be used, and ours where what systemd passed cannot."""
 ENDS = (signal.SIGTERM, signal.SIGINT)
 PASSED = (*ENDS, signal.SIGHUP)
 HANDOVER = signal.SIGUSR2
@@ -315,6 +315,11 @@ def main(arguments: Sequence[str]) -> int:
     From FD comes what the sweeping process is to be told.
     """
     setup_small()
+    try:
+        sockets = Sockets.taken()
+    except StrangeSocket as error:
+        log.error("%s", error)  # noqa: TRY400 - the cause says it all
+        return UNUSABLE
     python = [sys.executable, *(["-P"] if sys.flags.safe_path else []), "-m"]
     sweeper: Sweeper = NoSweeper()
     if arguments[:1] == ["--sweep"]:
@@ -322,7 +327,7 @@ def main(arguments: Sequence[str]) -> int:
             sweeper = ProcessSweeper([*python, "voicebridge.cli.sweep"], told=pipe.read())
         arguments = arguments[2:]
     daemon = [*python, "voicebridge", *arguments, "--no-parent"]
-    return Watcher(daemon, sweeper=sweeper, notify=Notify.taken(), sockets=Sockets.taken()).run()
+    return Watcher(daemon, sweeper=sweeper, notify=Notify.taken(), sockets=sockets).run()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ VOICEBRIDGE_SOCKETS ("audiosocket=3,fastagi=4"), for a process id, as systemd wr
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,7 +25,8 @@ AT_ONCE = 64
 
 
 class StrangeSocket(Exception):
-    """A socket by a name that we do not know; the text says what is wrong and how to put it right."""
+    """A socket by a name that we do not know, or no listening one; the text says what is wrong and how to put it
+    right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,14 @@ class Sockets:
         return cls(tuple(zip((known + ["unknown"] * len(fds))[: len(fds)], fds, strict=True)))._checked()
 
     def _checked(self) -> Sockets:
-        for name, _ in self.fds:
+        for name, fd in self.fds:
             if name not in KNOWN:
                 raise StrangeSocket(
                     f"a socket was passed to us by the name {name!r}: write FileDescriptorName= {' or '.join(KNOWN)} "
                     "in its .socket unit (systemd-socket-activate: --fdname=audiosocket:fastagi)"
                 )
+            if not _is_socket(fd):
+                raise StrangeSocket(f"{name}: descriptor {fd} is no socket, whatever LISTEN_FDS says of it")
         return self._closed_on_exec()
 
     def _closed_on_exec(self) -> Sockets:
@@ -72,12 +76,16 @@ class Sockets:
         return {VARIABLE: ",".join(f"{name}={fd}" for name, fd in self.fds)} if self.fds else {}
 
     def opened(self) -> dict[str, list[socket]]:
-        """As socket objects, by what is spoken on them. They own the descriptors from then on."""
+        """As socket objects, by what is spoken on them. They own the descriptors from then on. Raises
+        StrangeSocket."""
         import socket
 
         made: dict[str, list[socket.socket]] = {}
         for name, fd in self.fds:
-            made.setdefault(name, []).append(socket.socket(fileno=fd))
+            opened = socket.socket(fileno=fd)
+            if opened.type != socket.SOCK_STREAM or not opened.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                raise StrangeSocket(f"{name}: no listening TCP socket was passed to us: ListenStream= and Accept=no")
+            made.setdefault(name, []).append(opened)
         return made
 
     def turn_away(self) -> int:
@@ -99,3 +107,10 @@ class Sockets:
                     visitor.close()
                     turned += 1
         return turned
+
+
+def _is_socket(fd: int) -> bool:
+    try:
+        return stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:
+        return False
