@@ -146,7 +146,8 @@ class Daemon:
         try:
             await asyncio.to_thread(self.store.prepare)
         except OSError as error:
-            raise ConfigError(f"store.dir = {self.settings.config.store.dir}: {error.strerror or error}") from error
+            where = self.settings.where("store", "dir")
+            raise ConfigError(f"{where} = {self.store.folder}: {error.strerror or error}") from error
         except StoreError as error:
             raise ConfigError(str(error)) from error
         await self.observers.start()

@@ -110,8 +110,9 @@ def address_problem(url: str) -> str:
     """Why it is none that can be told anything; "" where it is one."""
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable()
-    except ValueError:
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable() and parts.port != 0
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):  # of the port and of the name, too
         usable = False
     return "" if usable else f"{url!r} is no address: write http://host/path or https://host/path"
 

@@ -34,13 +34,15 @@ def test_those_that_are_named_are_made(tmp_path):
         ('[events.webhok]\nurl = "x"\n', r"vb.toml:3: events.webhok: no events plug-in 'webhok'; known: file, webhook"),
         ("[events.webhook]\n", r"vb.toml:3: events.webhook.url: is missing"),
         ('[events.webhook]\nurl = "crm"\n', r"vb.toml:4: events.webhook.url: 'crm' is no address"),
+        ('[events.webhook]\nurl = "http://crm:99999/"\n', r"vb.toml:4: events.webhook.url: .*is no address"),
+        ('[events.webhook]\nurl = "https://xn--/"\n', r"vb.toml:4: events.webhook.url: .*is no address"),
         ('[events.webhook]\nurl = "http://h/"\nurll = 1\n', r"vb.toml:5: events.webhook.urll: there is no such option"),
         ('[events.webhook]\nurl = "http://h/"\nevents = ["turns"]\n', r"vb.toml:5: .*no event 'turns'; there"),
         ('[events.webhook]\nurl = "http://h/"\nevents = []\n', r"vb.toml:5: events.webhook.events: none is named"),
         ('[events.webhook]\nurl = "http://h/"\nsecret_file = "/no"\n', r"vb.toml:5: .*secret_file: /no cannot be read"),
         ('[events.file]\ndir = "d"\nkeep_days = -1\n', r"vb.toml:5: events.file.keep_days: .*greater"),
     ],
-    ids=["name", "missing", "address", "typo", "event", "none", "secret", "days"],
+    ids=["name", "missing", "address", "port", "host", "typo", "event", "none", "secret", "days"],
 )
 def test_what_is_wrong_is_told_with_file_line_and_key(tmp_path, text, told):
     with pytest.raises(ConfigError, match=told):

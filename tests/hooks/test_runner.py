@@ -18,7 +18,7 @@ class Hook:
 
     events = frozenset({"call_ended"})
 
-    def __init__(self, takes_s: float = 0.0, fault: Exception | None = None) -> None:
+    def __init__(self, takes_s: float = 0.0, fault: BaseException | None = None) -> None:
         self.handled: list[dict] = []
         self.closed = 0
         self._takes_s, self._fault = takes_s, fault
@@ -44,6 +44,22 @@ async def test_it_is_told_what_it_wants_and_closed_once(tmp_path):
     bus.publish(ENDED)
     assert (hook.handled, hook.closed) == ([ENDED], 1)
     assert (runner.queued, runner.delivered, runner.failed) == (0, 1, 0)
+
+
+@pytest.mark.parametrize("fault", [asyncio.CancelledError("Gott"), SystemExit("Gott")], ids=["cancel", "exit"])
+async def test_one_that_would_end_more_than_itself_ends_nothing(caplog, fault):
+    """One that awaits a task that it has cancelled raises CancelledError; its runner must not take it for its own."""
+    bus, hook = Bus(), Hook(fault=fault)
+    runner = Runner("mine", hook)
+    runner.start(bus)
+    bus.publish(ENDED)
+    await until(lambda: runner.failed == 1)
+    hook._fault = None
+    bus.publish(ENDED)
+    await until(lambda: hook.handled)
+    await asyncio.wait_for(runner.stop(), 10.0)
+    assert (runner.delivered, hook.closed) == (1, 1)
+    assert "call=c1 events mine: call_ended" in caplog.text and "Gott" not in caplog.text
 
 
 async def test_what_it_raises_is_logged_without_what_was_said_and_it_is_told_the_next(caplog):

@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from bench.screenshots import dashboard, fill
-from voicebridge.config import ConfigError
+from voicebridge.config import ConfigError, load
 from voicebridge.web import access
+from voicebridge.web.serve import Dashboard
 
 PAGE = {"accept": "text/html"}
 
@@ -263,6 +264,22 @@ async def test_an_address_that_cannot_be_listened_on_is_said(kept, monkeypatch, 
         with pytest.raises(ConfigError, match=told):
             async with dashboard(kept[0], [], listen=address, allow=("192.0.2.0/24",)):
                 pass
+
+
+def test_a_mistake_is_told_with_its_place(tmp_path, monkeypatch):
+    monkeypatch.delenv(access.PASSWORD_VARIABLE, raising=False)
+    (tmp_path / "secret").write_bytes(b"\xff\xfe")
+    told = {
+        'listen = "0.0.0.0:1"': r"vb.toml:2: web.listen = '0.0.0.0:1' is reachable from outside",
+        'listen = "8099"': r"vb.toml:2: web.listen: '8099' is not an address",
+        'allow = ["x"]': r"vb.toml:2: web.allow: 'x' does not appear",
+        f'password_file = "{tmp_path}/secret"': r"vb.toml:2: web.password_file = .* is not UTF-8",
+        f'password_file = "{tmp_path}/none"': r"vb.toml:2: web.password_file = .* cannot be read",
+    }
+    for line, what in told.items():
+        (tmp_path / "vb.toml").write_text(f"[web]\n{line}\n")
+        with pytest.raises(ConfigError, match=what):
+            Dashboard(load(tmp_path / "vb.toml"), print)
 
 
 async def test_a_damaged_record_hides_no_other_and_can_be_erased(tmp_path, monkeypatch):

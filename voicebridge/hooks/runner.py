@@ -102,7 +102,13 @@ class Runner:
                 await work()
         except TimeoutError:
             log.error("call=%s events %s: %s took longer than %g s: dropped", call_id, self.name, what, limit_s)  # noqa: TRY400
-        except Exception as error:  # noqa: BLE001 - the boundary: a stranger's code, and no call may suffer from it
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise  # it is us who are to end
+            log.error("call=%s events %s: %s cancelled itself", call_id, self.name, what)  # noqa: TRY400
+            log.debug("events %s", self.name, exc_info=error)
+        except (Exception, SystemExit) as error:  # the boundary: a stranger's code, and no call may suffer from it
             # Not its text: a hook may put into it what it was given.
             log.error("call=%s events %s: %s failed: %s", call_id, self.name, what, type(error).__name__)  # noqa: TRY400
             log.debug("events %s", self.name, exc_info=error)

@@ -42,6 +42,9 @@ def password_of(web: Web) -> str:
             f"web.password_file = {str(web.password_file)!r} cannot be read: {error.strerror}: "
             "make it readable for the user who runs `voicebridge web`"
         ) from error
+    except UnicodeDecodeError as error:
+        why = "is not UTF-8: is it the right file?"
+        raise ConfigError(f"web.password_file = {str(web.password_file)!r} {why}") from error
     if not value:
         raise ConfigError(f"web.password_file = {str(web.password_file)!r} is empty: write the password into it")
     return value

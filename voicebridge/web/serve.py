@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,10 +35,14 @@ class Dashboard:
     def __post_init__(self) -> None:
         """Raises ConfigError: it may not be shown so, or the address cannot be listened on."""
         web = self.settings.config.web
-        password = password_of(web)
-        check_exposure(web, password)
-        allow = networks(web)
-        self._socket = _listening(web.listen)
+        try:
+            password = password_of(web)
+            check_exposure(web, password)
+            allow = networks(web)
+            self._socket = _listening(web.listen)
+        except ConfigError as error:
+            key, rest = re.split(r"(?<=\w)(?=\W)", str(error).removeprefix("web."), maxsplit=1)
+            raise ConfigError(f"{self.settings.where('web', key)}{rest}") from error
         host, port = split_address(web.listen)
         port = port or self._socket.getsockname()[1]
         self.port = port

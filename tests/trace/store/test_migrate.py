@@ -103,6 +103,7 @@ def test_tables_of_a_later_version_are_refused(url, tmp_path):
     [
         ("mysql://x@y/z", "mysql is not supported: write postgresql://"),
         ("nonsense", "not a database's address"),
+        ("postgresql://u:secret@h:x/d", "not a database's address"),
     ],
 )
 def test_a_database_that_is_none_of_ours_is_refused_with_the_cure(tmp_path, url, text):

@@ -48,10 +48,10 @@ def address(folder: Path, url: str) -> URL:
         return URL.create("sqlite+pysqlite", database=str(folder / FILE))
     try:
         made = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):  # the latter of a port
         raise StoreError(
             "not a database's address: write postgresql://user@host/database, or leave it out"
-        ) from error
+        ) from None
     if made.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return made.set(drivername="postgresql+psycopg")
     if made.drivername in ("sqlite", "sqlite+pysqlite"):
