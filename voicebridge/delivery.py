@@ -111,7 +111,7 @@ def address_problem(url: str) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable() and parts.port != 0
-        httpx.URL(url)
+        usable = usable and bool(httpx.URL(url).host)
     except (ValueError, httpx.InvalidURL):  # of the port and of the name, too
         usable = False
     return "" if usable else f"{url!r} is no address: write http://host/path or https://host/path"
