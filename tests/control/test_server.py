@@ -62,8 +62,9 @@ async def test_a_reload_that_cannot_be_says_where(served):
 @pytest.mark.parametrize(
     ("body", "why"),
     [('{"outcome": "transfer"}', "outcome"), ('{"outcom": "hangup"}', "outcom"), ("[1", "Expecting"),
+     ("[" * 4_000, "nested too deeply"),
      ('{"outcome": "%s"}' % ("x" * 5000), "more than"), ("3", "body")],
-    ids=["outcome", "typo", "no_json", "long", "number"],
+    ids=["outcome", "typo", "no_json", "deep", "long", "number"],
 )  # fmt: skip
 async def test_what_makes_no_sense_is_refused_with_the_reason(served, body, why):
     served.house.calls = {"c1": {}}

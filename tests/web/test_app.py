@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import logging
@@ -120,6 +121,24 @@ async def test_the_password_is_asked_and_guesses_are_throttled(kept, monkeypatch
             assert (await client.post("/login", data={"password": "guess"})).status_code == 401
         refused = await client.post("/login", data={"password": "sesame"})
         assert refused.status_code == 429 and 0 < int(refused.headers["retry-after"]) <= 61
+
+
+async def test_guesses_that_come_all_at_once_are_throttled_like_others(kept, monkeypatch):
+    """Their heads first, so that all of them are being served before the first is judged."""
+    monkeypatch.setenv(access.PASSWORD_VARIABLE, "sesame")
+    body = b"password=guess"
+    head = f"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    async with dashboard(kept[0], []) as made:
+        guesses = [await asyncio.open_connection("127.0.0.1", made.port) for _ in range(3 * access.FAILURES)]
+        for _, writer in guesses:
+            writer.write(head.encode())
+        await asyncio.sleep(0.3)
+        for _, writer in guesses:
+            writer.write(body)
+        answers = [(await reader.read()).split(b" ", 2)[1] for reader, _ in guesses]
+        for _, writer in guesses:
+            writer.close()
+    assert answers.count(b"401") == access.FAILURES and answers.count(b"429") == 2 * access.FAILURES
 
 
 async def test_a_search_finds_by_words_and_number_and_logs_neither(served, caplog):

@@ -167,7 +167,10 @@ async def _body(request: Request) -> Any:
         body += piece
         if len(body) > LONGEST_BODY:
             raise ValueError(f"more than {LONGEST_BODY} bytes")
-    return json.loads(body) if body else {}
+    try:
+        return json.loads(body) if body else {}
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def _why(error: ValueError) -> str:

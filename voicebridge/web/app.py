@@ -99,18 +99,17 @@ class _Gate:
         token = request.query_params.get("token", "")
         if request.method == "GET" and not token:
             return self._form(request)
+        try:
+            given = token if request.method == "GET" else (await form(request)).get("password", "")
+        except ValueError as error:
+            raise HTTPException(413, str(error)) from error
         client = request.client.host if request.client else ""
+        # From here to the verdict nothing is waited for: many guesses at once are counted one after the other.
         if wait := self._door.throttle.wait_s(client):
             answer = self._form(request, f"Too many failed attempts: try again in {wait} s.", 429)
             answer.headers["retry-after"] = str(wait)
             return answer
-        if request.method == "GET":
-            good = self._door.by_token(token)
-        else:
-            try:
-                good = self._door.by_password((await form(request)).get("password", ""))
-            except ValueError as error:
-                raise HTTPException(413, str(error)) from error
+        good = self._door.by_token(given) if request.method == "GET" else self._door.by_password(given)
         if not good:
             self._door.throttle.failed(client)
             wrong = "This link was used already, or is of another start." if token else "That is not the password."
