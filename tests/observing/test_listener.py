@@ -54,8 +54,11 @@ async def test_there_is_nothing_else(server, method, path, status):
     assert answer.status_code == status
 
 
-async def test_a_head_has_no_body(server):
-    assert (await raw(server.port, b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n")).endswith(b"\r\n\r\n")
+@pytest.mark.parametrize(("path", "status"), [("/metrics", b"200"), ("/", b"404")], ids=["metrics", "other"])
+async def test_a_head_has_no_body_and_leaves_no_traceback(server, caplog, path, status):
+    answer = await raw(server.port, f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 " + status) and answer.endswith(b"\r\n\r\n")
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"GET /" + b"a" * 20_000, b"x\r\n\r\n"])

@@ -75,10 +75,12 @@ class MetricsListener:
             return
         if request is None:
             return
-        path = request.target.partition(b"?")[0]
+        path, head = request.target.partition(b"?")[0], request.method == b"HEAD"
         if path != b"/metrics":
-            _tell(http, writer, 404, "there is only /metrics")
-        elif request.method not in (b"GET", b"HEAD"):
+            _tell(http, writer, 404, "" if head else "there is only /metrics")
+        elif head:
+            writer.write(http.send(h11.Response(status_code=200, headers=_headers(CONTENT_TYPE))) or b"")
+        elif request.method != b"GET":
             _tell(http, writer, 405, "only GET")
         else:
             await self._exposition(http, writer)
@@ -106,7 +108,7 @@ async def _request(http: h11.Connection, reader: asyncio.StreamReader) -> h11.Re
 
 
 def _tell(http: h11.Connection, writer: asyncio.StreamWriter, status: int, text: str) -> None:
-    body = f"{text}\n".encode()
+    body = f"{text}\n".encode() if text else b""
     writer.write(http.send(h11.Response(status_code=status, headers=_headers("text/plain", len(body)))) or b"")
     writer.write(http.send(h11.Data(data=body)) or b"")
     writer.write(http.send(h11.EndOfMessage()) or b"")
