@@ -94,7 +94,7 @@ class Call:
         judged = parts.judge is not None
         recorded = recorder is not None
         self.core = Conversation(parts.agent, context_tokens=context, judged=judged, recorded=recorded)
-        self.tape = Tape(lambda: recorder(self.rate) if recorder is not None else None)
+        self.tape = Tape(lambda: recorder(self.rate) if recorder is not None else None, self.zero)
         self.news = News(bus, self.id, self.core, self.timeline, self.zero)
         self._kept: Keeping | None = None
         if keep_events:
@@ -123,7 +123,7 @@ class Call:
             return
         if rate != self.rate:  # a mute caller was greeted, and turns out to send at another rate
             pcm = resample_segment(pcm, rate, self.rate)
-        self.tape.hear(pcm, secret=self.core.secret)
+        self.tape.hear(pcm, time.monotonic(), may=self.core.may_record, secret=self.core.secret)
         for event in self._hearing.hear(pcm):
             self.tell(event)
 
@@ -168,7 +168,7 @@ class Call:
             self._hearing.played(frame)
         for event in self._hearing.tick() if self._hearing is not None else ():
             self.tell(event)
-        self.tape.tick(frame, may=self.core.may_record, secret=self.core.secret)
+        self.tape.tick(frame, time.monotonic(), may=self.core.may_record, secret=self.core.secret)
         for played in ledger.take_events():
             self._played(played)
         self.news.tick()
@@ -290,9 +290,7 @@ class Call:
     def story(self, reason: str) -> Summary:
         """The call so far, for the human who takes the caller; `reason` is why."""
         turns = [Turn(turn.caller, turn.heard, turn.secret) for turn in self.timeline.turns]
-        known = [
-            Known(value.slot, value.spoken, value.value, secret) for value, secret in self.core.known.values()
-        ]
+        known = [Known(value.slot, value.spoken, value.value, secret) for value, secret in self.core.known.values()]
         return summarise(turns, reason=reason, known=known, done=self.core.done)
 
     def _moved(self, move: Move) -> None:
