@@ -150,6 +150,13 @@ def test_quantiles_are_upper_bounds_of_the_histogram(share: float, bound: float)
     assert sum(lateness.counts) == 100
 
 
+def test_no_share_of_ticks_was_later_than_the_latest():
+    lateness = Lateness()
+    for late_ms in [0.5] * 90 + [7.0] * 10:
+        lateness.note(late_ms / 1000)
+    assert lateness.quantile_ms(0.99) == pytest.approx(7.0)
+
+
 def test_a_clock_that_never_ticked_was_never_late():
     assert Lateness().quantile_ms(0.999) <= 1.0
     assert Lateness().worst_s == 0.0

@@ -45,7 +45,7 @@ def test_a_record_a_line_oldest_first_as_it_is_stored():
 
 
 def test_one_list():
-    assert json.loads(exported("--format", "json")) == CALLS
+    assert json.loads(exported("--format", "json")) == json.loads(exported("--json")) == CALLS
     assert json.loads(exported("--format", "json", "--agent", "nobody")) == []
 
 

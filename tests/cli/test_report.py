@@ -44,7 +44,7 @@ def test_the_last_week_is_reviewed_and_compared_with_the_one_before():
 
 
 def test_an_agent_and_a_time_choose():
-    assert json.loads(voicebridge("report", "--format", "json", "--agent", "shop").stdout)["calls"] == 1
+    assert json.loads(voicebridge("report", "--json", "--agent", "shop").stdout)["calls"] == 1
     assert json.loads(voicebridge("report", "--format", "json", "--since", "30d").stdout)["calls"] == 6
     told = json.loads(voicebridge("report", "--format", "json", "--since", "30d", "--until", "10d").stdout)
     assert told["calls"] == 1 and len(told["buckets"]) == 21, "days, from midnight on"

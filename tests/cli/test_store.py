@@ -61,7 +61,7 @@ def test_purge_by_caller_and_call(kept):
     assert left(kept) == [0, 1, 2, 3, 4]
     done = ask(kept, "calls", "purge", "--caller", "101", "--yes", "--json")
     assert json.loads(done.stdout) == {"calls": 2, "waiting": 0, "files": 2, "dry_run": False}
-    assert ask(kept, "calls", "purge", "--call", call_id(4).upper(), "-y").stdout == "1 calls and 1 files erased\n"
+    assert ask(kept, "calls", "purge", "--call", call_id(4).upper(), "-y").stdout == "1 call and 1 file erased\n"
     assert left(kept) == [0, 2]
     shown = json.loads(ask(kept, "store", "status", "--json").stdout)
     assert [(one["why"], one["calls"]) for one in shown["erasures"]] == [("call", 1), ("caller", 2)]
@@ -79,7 +79,7 @@ def test_nothing_to_purge_is_no_error_and_asks_nothing(kept):
         ((), "say one of --older-than, --caller and --call"),
         (("--caller", "1", "--older-than", "3d"), "say one of"),
         (("--older-than", "3 moons"), "'3 moons' is no age: write e.g. 30d"),
-        (("--call", "0000"), "not a call's whole id: voicebridge calls ls shows it"),
+        (("--call", "0000"), "not a call's whole id: voicebridge calls show 0000 has it"),
         (("--caller", " "), "--caller wants a number"),
     ],
 )

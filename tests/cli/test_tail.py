@@ -54,7 +54,7 @@ def test_each_thing_is_told_once_although_the_turn_is_told_again_as_it_grows():
         "0e5c1111        call to desk (***42 -> 100)",
         "0e5c1111 caller What does it cost?",
         "0e5c1111 agent  45 dollars.  [0.42 s, rule price]",
-        "0e5c1111        hangup (hangup) after 12 s, 1 turn",
+        "0e5c1111        hangup (the caller hung up) after 12 s, 1 turn",
     ]
 
 
@@ -77,7 +77,9 @@ def test_what_was_cut_off_what_failed_and_who_took_over_is_told():
 def test_a_call_that_ends_before_it_was_answered_tells_what_the_caller_said_and_text_moves_no_cursor():
     caller = turn(caller="Hel\x1b[2Jlo")
     lines = text(caller, ended(caller["turn"], outcome="transfer", target="x"))
-    assert lines == ["0e5c1111 caller Hel\ufffd[2Jlo", "0e5c1111        transfer to x (hangup) after 12 s, 1 turn"]
+    assert lines == [
+        "0e5c1111 caller Hel\ufffd[2Jlo", "0e5c1111        transfer to x (the caller hung up) after 12 s, 1 turn"
+    ]  # fmt: skip
 
 
 # ---- from a daemon
@@ -122,7 +124,7 @@ async def test_one_call_is_followed_to_its_end(tmp_path):
         served.tell("call_ended", CALL, record=ended()["record"])
         async with asyncio.timeout(10):
             await following
-    assert "hangup (hangup)" in sink.text and "not this" not in sink.text
+    assert "hangup (the caller hung up)" in sink.text and "not this" not in sink.text
 
 
 async def test_without_a_daemon_there_is_nothing_to_wait_for(tmp_path):

@@ -37,12 +37,12 @@ class Lateness:
         yield from zip((*_BUCKETS_MS, None), self.counts, strict=True)
 
     def quantile_ms(self, share: float) -> float:
-        """An upper bound for the given share of ticks; the worst where it lies beyond the histogram."""
+        """An upper bound for the given share of ticks, at most the worst."""
         wanted, seen = share * sum(self.counts), 0
         for bound, count in zip(_BUCKETS_MS, self.counts, strict=False):
             seen += count
             if seen >= wanted:
-                return float(bound)
+                return min(float(bound), self.worst_s * 1000)
         return self.worst_s * 1000
 
 

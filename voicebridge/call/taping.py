@@ -148,8 +148,10 @@ class Tape:
             self._write()
 
     def _time(self, frame: int, now: float) -> int:
-        """When this frame began. Ticks come late, never early, as the caller's frames do. Returns how many were left out
-        before it: what the media clock does not make up for was not sent."""
+        """When this frame began. Ticks come late, never early, as the caller's frames do.
+
+        Returns how many were left out before it: what the media clock does not make up for was not sent.
+        """
         self._frame = frame
         rate = round(frame / SAMPLE_BYTES / FRAME_S)
         if self._sent_lag is None:

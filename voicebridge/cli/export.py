@@ -47,6 +47,7 @@ class Sink(Protocol):
 @click.option("--agent", default="", metavar="NAME")
 @click.option("--format", "form", type=click.Choice(["json", "jsonl", "csv"]), default="jsonl", show_default=True,
               help="One list, a record a line, or a row a turn.")
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), default="-",
               help="A file that only you may read; standard output without it.")
 @click.option("--recordings", type=click.Path(path_type=Path), metavar="FOLDER|FILE.zip",

@@ -77,7 +77,8 @@ def _wanted(age: float | None, caller: str | None, call_id: str | None) -> Wante
     if sum(given is not None for given in (age, caller, call_id)) != 1:
         raise click.UsageError("say one of --older-than, --caller and --call")
     if call_id is not None and not CALL_ID.fullmatch(call_id.lower()):
-        raise click.UsageError(f"{call_id} is not a call's whole id: voicebridge calls ls shows it")
+        cure = f"voicebridge calls show {call_id} has it in its first line"
+        raise click.UsageError(f"{call_id} is not a call's whole id: {cure}")
     if caller is not None and not caller.strip():
         raise click.UsageError("--caller wants a number")
     before = None if age is None else time.time() - age
@@ -86,4 +87,6 @@ def _wanted(age: float | None, caller: str | None, call_id: str | None) -> Wante
 
 def _told(found: Erased) -> str:
     waiting = f" ({found.waiting} more waited to be written)" if found.waiting else ""
-    return f"{found.calls} calls{waiting} and {found.files} files"
+    calls, files = (f"{count} {what}{'' if count == 1 else 's'}" for count, what in
+                    ((found.calls, "call"), (found.files, "file")))  # fmt: skip
+    return f"{calls}{waiting} and {files}"

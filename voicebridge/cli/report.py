@@ -30,6 +30,7 @@ ENDINGS = {".html": "html", ".htm": "html", ".json": "json", ".md": "md"}
 @click.option("--agent", default="", metavar="NAME", help="Only this agent's calls.")
 @click.option("--format", "form", type=click.Choice(["md", "html", "json"]), default=None,
               help="Markdown, a page with plots, or all numbers; by the ending of --output, else md.")
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), default="-",
               help="A file that only you may read; standard output without it.")
 def report(

@@ -36,7 +36,7 @@ def status(path: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(found))
     else:
         for line in told(found):
-            Console(highlight=False).print(line)
+            Console(highlight=False).print(line, soft_wrap=isinstance(line, Text))
     if not found["ready"] or found["draining"]:
         sys.exit(1)
 

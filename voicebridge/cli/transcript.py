@@ -9,6 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from voicebridge.trace.reading import handoff_text, plain
+from voicebridge.trace.reasons import reason_text
 from voicebridge.trace.record import Turn
 
 ID_CHARS = 8
@@ -101,9 +102,10 @@ def _began(call: dict[str, Any]) -> str:
 
 
 def _ended(record: dict[str, Any]) -> str:
-    turns = len(record.get("turns", ()))
+    turns = sum(1 for turn in record.get("turns", ()) if turn.get("turn"))  # the greeting is none
     target = f" to {record['target']}" if record.get("target") else ""
-    how = f"{record.get('outcome')}{target} ({record.get('ended_by')})"
+    outcome = str(record.get("outcome"))
+    how = f"{outcome}{target} ({reason_text(str(record.get('ended_by')), outcome)})"
     return f"{how} after {float(record.get('seconds', 0)):.0f} s, {turns} turn{'' if turns == 1 else 's'}"
 
 

@@ -57,11 +57,16 @@ def check(column: Any, value: Any) -> None:
         assert abs(value) <= INT_MAX
 
 
+def test_the_greeting_is_no_turn_of_the_conversation():
+    made = rows("id", {"turns": [{"turn": 0}, {"turn": 1}, {"turn": 2}]}, now=5.0)
+    assert (made.call["turns"], len(made.parts["turns"])) == (2, 3)
+
+
 def test_what_cannot_be_a_column_is_left_to_the_document():
     record = {"agent": "a" * 5_000, "began_at": "yesterday", "turns": [{"turn": 2**70, "gap_s": float("inf")}, 7, None]}
     made = rows("id", record, now=5.0)
     call = made.call
-    assert (len(call["agent"]), call["began_at"], call["turns"], call["gap_max"]) == (200, 5.0, 1, None)
+    assert (len(call["agent"]), call["began_at"], call["turns"], call["gap_max"]) == (200, 5.0, 0, None)
     assert made.parts["turns"][0]["turn"] == 0
 
 

@@ -68,7 +68,7 @@ def rows(call_id: str, record: Record, *, now: float, caller_key: str = "") -> R
         "ended_by": _short(record.get("ended_by")),
         "target": _text(record.get("target")),
         "node": _text(record.get("node")),
-        "turns": len(parts["turns"]),
+        "turns": sum(1 for row in parts["turns"] if row["turn"]),  # turn 0 is the greeting
         "gap_p50": statistics.median(gaps) if gaps else None,
         "gap_max": max(gaps, default=None),
         "problems": problems,
