@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from voicebridge.config import load
 from voicebridge.trace.rows import Query
 from voicebridge.trace.store import Calls, CallStore, NoStoreError, NoSuchCallError, StoreError, open_calls, reader
+from voicebridge.trace.store.mending import mended
 
 
 def call_id(number: int) -> str:
@@ -144,7 +145,7 @@ def test_a_caller_is_found_by_his_whole_number_however_it_is_written(kept, tmp_p
 
 def test_a_record_is_read_and_one_that_is_not_there_told(kept):
     calls = kept(record(1))
-    assert calls.record(call_id(1)) == record(1)
+    assert calls.record(call_id(1)) == mended("", record(1))
     with pytest.raises(NoSuchCallError, match="unknown, or past its retention"):
         calls.record(call_id(2))
     assert calls.matching(call_id(1)[:8]) == [call_id(1)] and calls.matching("%") == []
@@ -257,9 +258,9 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(one=st.dictionaries(st.sampled_from(sorted(record(1))), values),
        part=st.dictionaries(st.sampled_from(("caller", "said", "gap_s", "tools", "spans", "handoffs", "rule")), values))
-def test_any_values_are_kept_as_they_are(kept, one, part):
+def test_any_values_are_kept_as_they_are_or_mended(kept, one, part):
     made = {**record(1), **one, "turns": [part, {**turn(), **part}], "call_id": call_id(1)}
-    assert json.dumps(kept(made).record(call_id(1))) == json.dumps(made)
+    assert kept(made).record(call_id(1)) == mended("", json.loads(json.dumps(made)))
