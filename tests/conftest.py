@@ -6,6 +6,8 @@ last, would leave the other workers idle.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,17 @@ def _rank(item: pytest.Item) -> int:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_rank)  # stable: a file stays together, and in its own order
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """What a test (a command that it runs, a server) changes of logging is not the next one's."""
+    named = logging.root.manager.loggerDict.values()
+    known = [logging.getLogger(), *(one for one in named if isinstance(one, logging.Logger))]
+    before = [(one, one.level, one.propagate, one.disabled) for one in known]
+    switched_off = logging.root.manager.disable
+    yield
+    logging.disable(switched_off)
+    for one, level, propagate, disabled in before:
+        one.setLevel(level)
+        one.propagate, one.disabled = propagate, disabled

@@ -119,7 +119,7 @@ def test_the_files_that_nobody_needs_may_be_missing():
 @pytest.mark.parametrize(
     ("version", "state"),
     [
-        (VERSION, "ok"), ("Asterisk 18.26.4 built by x", "ok"), ("Asterisk certified/20.7-cert3 built by x", "ok"),
+        (VERSION, "ok"), ("Asterisk 18.26.4 built by x", "warn"), ("Asterisk certified/20.7-cert3 built by x", "warn"),
         ("Asterisk 16.28.0~dfsg built by x", "fail"), ("FreeSWITCH", "warn"),
     ],
 )
