@@ -28,7 +28,7 @@ audiosocket = "{host}:0"
 dir = "{folder}"
 record_audio = true
 event_log = true
-{engines}"""
+{store}{engines}"""
 SPEECH_ONLY = '[engines]\nllm = ""\nembed = ""\n'
 """Engines that listen and speak: enough where the test is about sound."""
 
@@ -40,16 +40,18 @@ class DaemonError(Exception):
 class VoiceDaemon:
     """Use as a context manager. `engines` is a piece of voicebridge.toml; nothing there means the embedded profile.
 
-    `listen`: lines for [listen].
+    `listen`, `store`: lines for these tables.
     """
 
     def __init__(
-        self, folder: Path, *, agent: str = "demo", engines: str = "", listen: str = "", host: str = "127.0.0.1"
+        self, folder: Path, *, agent: str = "demo", engines: str = "", listen: str = "", store: str = "",
+        host: str = "127.0.0.1",
     ) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._config = folder / "voicebridge.toml"
-        self._config.write_text(CONFIG.format(agent=agent, folder=folder, engines=engines, listen=listen, host=host))
+        self.config = folder / "voicebridge.toml"
+        text = CONFIG.format(agent=agent, folder=folder, engines=engines, listen=listen, store=store, host=host)
+        self.config.write_text(text)
         self._process: subprocess.Popen[bytes] | None = None
         self.port = self.agi_port = 0
 
@@ -65,7 +67,7 @@ class VoiceDaemon:
         self.stop()
 
     def _start(self) -> None:
-        command = [sys.executable, "-m", "voicebridge", "run", "--config", str(self._config)]
+        command = [sys.executable, "-m", "voicebridge", "run", "--config", str(self.config)]
         with (self._folder / "output").open("wb") as output:
             self._process = subprocess.Popen(
                 tied(command), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=REPOSITORY,
@@ -90,10 +92,6 @@ class VoiceDaemon:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         (pid,) = map(int, children)
         return pid
-
-    @property
-    def config(self) -> Path:
-        return self._config
 
     @property
     def media(self) -> str:

@@ -49,6 +49,8 @@ password = "{secret}"
 endpoint = "{endpoint}"
 strategy = "warm"
 ring_s = 10
+[service]
+drain_s = 0
 """
 KILLED_LIMIT_S = 5.0
 

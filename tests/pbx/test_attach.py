@@ -109,7 +109,7 @@ async def test_a_call_is_the_agents_as_the_dialplan_wants_it_and_ends_when_it_sa
     record = await recorded(desk, caller.id)
     assert agent_said(record).startswith("Good evening, this is the night desk; who is calling?")
     assert agent_said(record).endswith("Goodbye then.")
-    assert (record["agent"], record["caller"], record["dialled"]) == ("desk", "caller", "desk")
+    assert (record["agent"], record["caller"], record["dialled"]) == ("desk", "***", "desk")
     agent = json.loads(desk.events(caller.id)[0])["agent"]
     assert agent["call_facts"] == ["order: 4711", f'customer: Ann, "the" {caller.id} {{one}} [x]\\; y']
     assert (agent["limits"]["call_s"], agent["limits"]["no_input_s"]) == (90.0, 4.0)

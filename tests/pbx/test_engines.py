@@ -45,7 +45,7 @@ def home(models: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def daemon(home: Path) -> Iterator[VoiceDaemon]:
     lineup = desk.engines(["vosk"], ["llama_cpp"], ["piper"])
-    with VoiceDaemon(home, agent="desk", engines=lineup) as running:
+    with VoiceDaemon(home, agent="desk", engines=lineup, store="redact = []\n") as running:
         yield running
 
 
