@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import wave
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from voicebridge.config import load
 from voicebridge.trace.rows import Query
 from voicebridge.trace.store import Calls, CallStore, NoStoreError, NoSuchCallError, StoreError, open_calls, reader
+from voicebridge.trace.store.document import dumped, loaded
 from voicebridge.trace.store.mending import mended
 
 
@@ -263,4 +263,4 @@ values = st.recursive(
        part=st.dictionaries(st.sampled_from(("caller", "said", "gap_s", "tools", "spans", "handoffs", "rule")), values))
 def test_any_values_are_kept_as_they_are_or_mended(kept, one, part):
     made = {**record(1), **one, "turns": [part, {**turn(), **part}], "call_id": call_id(1)}
-    assert kept(made).record(call_id(1)) == mended("", json.loads(json.dumps(made)))
+    assert kept(made).record(call_id(1)) == loaded("", dumped(made))

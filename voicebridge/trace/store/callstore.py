@@ -10,7 +10,7 @@ from typing import Any
 
 from voicebridge.trace.store import database
 from voicebridge.trace.store.callers import caller_key
-from voicebridge.trace.store.erase import Erased, Wanted, erase
+from voicebridge.trace.store.erase import Erased, StuckError, Wanted, erase
 from voicebridge.trace.store.legacy import Legacy
 from voicebridge.trace.store.reader import Calls, NoSuchCallError
 from voicebridge.trace.store.spill import DamagedError, Spill
@@ -87,6 +87,9 @@ class CallStore:
         before = (time.time() if now is None else now) - self._keep_days * DAY_S
         try:
             return erase(self.folder, self.url, Wanted(before=before))
+        except StuckError as error:
+            log.warning("store: %s", error)
+            return error.erased
         except (database.StoreError, OSError) as error:
             log.warning("store: calls past their retention are not deleted yet: %s", error)
             return Erased()

@@ -64,8 +64,16 @@ class Erased:
         return bool(self.calls or self.waiting or self.files)
 
 
+class StuckError(OSError):
+    """Files that cannot be deleted. `erased`: what was, all the same."""
+
+    def __init__(self, text: str, erased: Erased) -> None:
+        super().__init__(text)
+        self.erased = erased
+
+
 def erase(folder: Path, url: str, wanted: Wanted, *, dry_run: bool = False) -> Erased:
-    """Blocking, and the longer the more there is. Raises StoreError, OSError."""
+    """Blocking, and the longer the more there is. Raises StoreError, OSError (StuckError)."""
     if [wanted.before is not None, bool(wanted.caller), bool(wanted.call_id)].count(True) != 1:
         raise ValueError("erase by age, by caller or by call: one of them")
     spill = Spill(folder)
@@ -93,9 +101,10 @@ def erase(folder: Path, url: str, wanted: Wanted, *, dry_run: bool = False) -> E
         _wipe(engine, explicit=wanted.before is None)
     if stuck:
         why = next(iter(stuck.values()))
-        raise OSError(
+        raise StuckError(
             f"{len(stuck)} of the files cannot be deleted, and their calls stay until they can be ({made.calls} calls "
-            f"and {made.files} files are erased): {why.filename}: {why.strerror}"
+            f"and {made.files} files are erased): {why.filename}: {why.strerror}",
+            made,
         )
     return made
 
