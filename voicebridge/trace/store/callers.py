@@ -15,6 +15,8 @@ import re
 import secrets
 from pathlib import Path
 
+from voicebridge.trace.store.owner import handed_over
+
 KEY_FILE = "caller.key"
 SECRET_BYTES = 32
 
@@ -88,6 +90,7 @@ def _make(path: Path) -> None:
             file.write(secrets.token_bytes(SECRET_BYTES))
             file.flush()
             os.fsync(file.fileno())
+        handed_over(part)
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(part)
     finally:

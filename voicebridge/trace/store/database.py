@@ -18,6 +18,8 @@ from urllib.parse import quote
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from voicebridge.trace.store.owner import handed_over
+
 FILE = "calls.db"
 APPLICATION = "voicebridge"
 BUSY_S = 5.0
@@ -87,6 +89,7 @@ def make_file(url: URL) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     path.chmod(0o600)
+    handed_over(path)
 
 
 def _sqlite_writing(url: URL) -> Engine:

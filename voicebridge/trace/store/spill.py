@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicebridge.trace.record import Record
+from voicebridge.trace.store.owner import handed_over
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +128,8 @@ class Spill:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
+            handed_over(self.folder)
+            handed_over(self.folder / "lock")
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
