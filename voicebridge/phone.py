@@ -23,6 +23,7 @@ from voicebridge.audio.measure import voiced_spans
 from voicebridge.audio.pcm import FRAME_S, frame_bytes, frame_samples, samples
 from voicebridge.audio.resample import resample_segment
 from voicebridge.pbx.asterisk.client import AudioSocketClient
+from voicebridge.trace.record import new_test_id
 
 QUIET_S = 0.7
 """The agent has finished when nothing was voiced for so long."""
@@ -167,7 +168,7 @@ class Phone:
 
     async def call(self, lines: Sequence[Line], *, linger_s: float = 1.0, call_id: uuid.UUID | None = None) -> Heard:
         """Say the lines, each when the agent has finished, then hang up. Raises PhoneError."""
-        number = call_id or uuid.uuid4()
+        number = call_id or new_test_id()
         self._heard = Heard(str(number), self._rate)
         self._zero = time.monotonic()
         self._link = await self._connect(number)

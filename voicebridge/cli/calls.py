@@ -21,7 +21,7 @@ from voicebridge.cli.run import config_option, settings_or_exit
 from voicebridge.cli.when import when_option
 from voicebridge.config import ConfigError, load
 from voicebridge.trace.reading import plain
-from voicebridge.trace.record import Record
+from voicebridge.trace.record import Record, is_test
 from voicebridge.trace.render import show_call
 from voicebridge.trace.rows import CallRow, Page, Query
 from voicebridge.trace.store import Calls, NoSuchCallError, StoreError, open_calls
@@ -111,7 +111,7 @@ def _cells(row: CallRow) -> Iterator[Text]:
     yield Text(f"{datetime.fromtimestamp(row.began_at):%m-%d %H:%M}")
     yield Text(row.call_id[:ID_CHARS], style="bold")
     yield Text(plain(row.agent))
-    yield Text(plain(row.caller))
+    yield Text("test call", "dim") if is_test({"call_id": row.call_id}) else Text(plain(row.caller))
     yield Text(f"{int(row.seconds) // 60}:{int(row.seconds) % 60:02d}")
     yield Text(str(row.turns))
     yield Text("" if row.gap_p50 is None else f"{row.gap_p50:.2f}")

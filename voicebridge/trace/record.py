@@ -1,7 +1,8 @@
 """The record of a call: one JSON document, as the store keeps it, the CLI and the dashboard show it, webhooks send it.
 
     version         2
-    call_id, agent, language, peer, dialled, unique_id
+    call_id         of a test call: `new_test_id`
+    agent, language, peer, dialled, unique_id
     caller          the caller's number as `[store] caller_numbers` wants it: "***42", whole, or ""
     caller_key      HMAC of the number, by which his calls are found and erased; "" where none was told
     node            host name; software: voicebridge's version
@@ -37,10 +38,22 @@ import functools
 import socket
 from importlib import metadata
 from typing import Any
+from uuid import UUID, uuid4
 
 VERSION = 2
 Record = dict[str, Any]
 Turn = dict[str, Any]
+
+
+def new_test_id() -> UUID:
+    """An id for a test call of ours (doctor's, `voicebridge call`): a UUID of version 8, which RFC 9562 leaves to us;
+    PBXs make those of version 4."""
+    return UUID(int=uuid4().int & ~(0xF << 76) | 8 << 76)
+
+
+def is_test(record: Record) -> bool:
+    """Whether it is one: nobody's question, and no caller to be counted."""
+    return str(record.get("call_id", ""))[14:15] == "8"
 
 
 @functools.cache

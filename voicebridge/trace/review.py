@@ -10,7 +10,7 @@ from voicebridge.conversation.agent import AgentSpec
 from voicebridge.trace.findings import Review
 from voicebridge.trace.fixes import fixes
 from voicebridge.trace.questions import grouped
-from voicebridge.trace.record import Record
+from voicebridge.trace.record import Record, is_test
 from voicebridge.trace.render import percentile
 from voicebridge.trace.tally import BUDGET_S, Tally, spread, spread_by_actor
 
@@ -28,14 +28,14 @@ def review(
     origin: float | None = None,
     unknown: Mapping[str, Collection[str]] | None = None,
 ) -> Review:
-    """Of the calls that began in [since, until), unix seconds; others are passed over. `bucket_s`: over time;
-    the first bucket begins at `origin` (at most `since`, which it is by default), so that days can begin at midnight.
+    """Of the calls that began in [since, until), unix seconds; others, and test calls of ours, are passed over.
+    `bucket_s`: over time; the first bucket begins at `origin` (at most `since`, which it is by default), so that days can begin at midnight.
 
     `unknown`: by agent, the names of its rules that admit not to know; see `unknown_rules`.
     """
     tally = Tally(unknown or {})
     for record in records:
-        if since <= float(record.get("began_at") or 0.0) < until:
+        if not is_test(record) and since <= float(record.get("began_at") or 0.0) < until:
             tally.add(record)
     gaps = [turn.gap for turn in tally.timed]
     made = Review(
