@@ -29,7 +29,8 @@ def review(
     unknown: Mapping[str, Collection[str]] | None = None,
 ) -> Review:
     """Of the calls that began in [since, until), unix seconds; others, and test calls of ours, are passed over.
-    `bucket_s`: over time; the first bucket begins at `origin` (at most `since`, which it is by default), so that days can begin at midnight.
+    `bucket_s`: over time; the first bucket begins at `origin` (at most `since`, which it is by default), so that days
+    can begin at midnight.
 
     `unknown`: by agent, the names of its rules that admit not to know; see `unknown_rules`.
     """
