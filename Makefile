@@ -34,8 +34,8 @@ test: $(STAMP)-dev models ## Run every test, those against a real Asterisk inclu
 	-$(BIN)/python tests/pbx/install.py
 	-$(POSTGRESQL)
 	$(LLAMA)
-	$(BIN)/python -m pytest -q -rs --durations=25 -n 3 --dist loadfile --no-loadscope-reorder tests plugins || \
-	  { [ $$? = 1 ] && echo "== Once more, alone: what failed while two others ran beside it on these cores. ==" && \
+	$(BIN)/python -m pytest -q -rs --durations=25 -n 4 --dist loadfile --no-loadscope-reorder tests plugins || \
+	  { [ $$? = 1 ] && echo "== Once more, alone: what failed while others ran beside it on these cores. ==" && \
 	    $(BIN)/python -m pytest -q -rs --last-failed --last-failed-no-failures none --maxfail 4 tests plugins; }
 
 fast: $(STAMP)-dev ## Run the tests that need neither models nor an Asterisk
