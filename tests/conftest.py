@@ -39,7 +39,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
-    """What a test (a command that it runs, a server) changes of logging is not the next one's."""
+    """What a test (a command that it runs, a server) changes of logging is not the next one's, nor what a fixture of
+    a module before it has changed: commands quieten our logger for good."""
+    ours = logging.getLogger("voicebridge")
+    ours.setLevel(logging.NOTSET)
+    ours.propagate, ours.disabled = True, False
     named = logging.root.manager.loggerDict.values()
     known = [logging.getLogger(), *(one for one in named if isinstance(one, logging.Logger))]
     before = [(one, one.level, one.propagate, one.disabled) for one in known]
