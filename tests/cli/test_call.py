@@ -95,7 +95,7 @@ async def test_a_barge_in_tells_how_soon_the_agent_stopped(question):
 
 async def test_the_daemon_s_record_is_shown_where_it_is_on_this_machine(monkeypatch, place):
     number = uuid.uuid4()
-    monkeypatch.setattr(phone.uuid, "uuid4", lambda: number)
+    monkeypatch.setattr(phone, "new_test_id", lambda: number)
     store = CallStore(place / "state", keep_days=1)
     store.prepare()
     store.write(str(number), {"call_id": str(number), "agent": "desk", "seconds": 1.0, "ended_by": "caller",
