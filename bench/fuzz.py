@@ -280,8 +280,8 @@ async def fuzz(numbers: Sequence[int], seed: int, progress: Callable[[], None] =
             before = world.held()
             await storm(world, numbers, outcome, progress)
             await note_good_call(world, outcome)
-            await _until(lambda: world.held() == before)
-            outcome.left_behind = {name: count - before[name] for name, count in world.held().items()}
+            await _until(lambda: not any(more(world.held(), before).values()))
+            outcome.left_behind = more(world.held(), before)
             await world.stop()
         finally:
             for logger in loggers:
@@ -289,6 +289,11 @@ async def fuzz(numbers: Sequence[int], seed: int, progress: Callable[[], None] =
     outcome.failures += faults.seen
     outcome.seconds = round(time.monotonic() - began, 1)
     return outcome
+
+
+def more(held: dict[str, int], before: dict[str, int]) -> dict[str, int]:
+    """What has come on top. Fewer is what somebody else had left, and is gone by now."""
+    return {name: max(0, count - before[name]) for name, count in held.items()}
 
 
 async def _until(condition: Callable[[], bool], limit_s: float = 8.0) -> None:
